@@ -1,0 +1,141 @@
+# vouchsafe. Everything is built below $(BUILD); `make help` lists the targets.
+BUILD ?= build
+V ?= 0
+SANITIZE ?= 0
+
+# Debian 12 packages: to build, and (more) to test and lint. Installed by `make packages` only where missing.
+PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
+	libsqlite3-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
+PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 valgrind
+PACKAGES_LINT := $(PACKAGES_TEST) clang-format cppcheck shellcheck
+INSTALL := tests/install-packages
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
+
+PKGS := libmicrohttpd libcurl jansson libcrypto sqlite3 libxml-2.0 p11-kit-1
+# Read once, and only by targets that compile.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
+	-Wformat=2 -Wundef -Wvla -Wimplicit-fallthrough -Wno-missing-field-initializers -Werror
+HARDEN := -fstack-protector-strong -fPIE -fno-strict-aliasing
+CFLAGS ?= -O2 -g
+ifeq ($(SANITIZE),address)
+  HARDEN += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),thread)
+  HARDEN += -fsanitize=thread -fno-omit-frame-pointer
+else
+  HARDEN += -D_FORTIFY_SOURCE=2
+endif
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(HARDEN) $(WARNINGS) -D_GNU_SOURCE -I. -isystem /usr/include/p11-kit-1 $(PKG_CFLAGS) -pthread
+LINK = $(CC) $(CFLAGS) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now
+
+# ---- what each program is made of; vault/ is two things (DESIGN.md section 1): the client side and the member
+FOLDERS := verifier aws policy store server agent cli
+$(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(f)/*.c))))
+VAULT_CLIENT := client file frame node_key setup_client
+vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
+vault_member_o := $(filter-out $(BUILD)/obj/vault/client.o $(BUILD)/obj/vault/node_key.o $(BUILD)/obj/vault/setup_client.o,$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
+server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
+agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
+member_lib_o := $(filter-out $(BUILD)/obj/vault/main.o,$(vault_member_o))
+sim_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/aws-sim/*.c))
+
+PROGRAMS := vouchsafed vouchsafe-vault vouchsafe-agent vouchsafe
+BINARIES := $(PROGRAMS:%=$(BUILD)/%)
+
+vouchsafed_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_o)
+vouchsafed_l := -lmicrohttpd -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
+vouchsafe-vault_o := $(verifier_o) $(vault_member_o)
+vouchsafe-vault_l := -lp11-kit -ljansson -lcrypto -ldl
+vouchsafe-agent_o := $(verifier_o) $(BUILD)/obj/aws/http_curl.o $(agent_o)
+vouchsafe-agent_l := -lcurl -ljansson -lcrypto
+vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(BUILD)/obj/server/config.o $(cli_o)
+vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
+
+.PHONY: help all programs tools demo test check lint format bench install clean packages packages-test packages-lint
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+all: programs ## build vouchsafed, vouchsafe-vault, vouchsafe-agent and vouchsafe
+programs: $(BINARIES)
+tools: $(BUILD)/aws-sim
+
+define program
+$(BUILD)/$(1): $$($(1)_o)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(LINK) -o $$@ $$($(1)_o) $$($(1)_l)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+$(BUILD)/aws-sim: $(sim_o)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ -lmicrohttpd -ljansson -lcrypto
+
+$(BUILD)/obj/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# ---- unit tests: tests/unit/<folder>_<what>.c, each a program of its own, linked with what its folder may see
+UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_*.c))
+UNIT_BINARIES := $(UNIT:%=$(BUILD)/unit/%)
+unit_verifier := $(verifier_o)
+unit_policy := $(verifier_o) $(policy_o)
+unit_aws := $(verifier_o) $(aws_o)
+unit_store := $(verifier_o) $(policy_o) $(store_o)
+unit_vault := $(verifier_o) $(policy_o) $(store_o) $(vault_client_o) $(filter-out $(vault_client_o),$(member_lib_o))
+unit_agent := $(verifier_o) $(BUILD)/obj/aws/http_curl.o $(agent_lib_o)
+unit_server := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_lib_o)
+UNIT_LIBS := -lmicrohttpd -lcurl -ljansson -lcrypto -lsqlite3 -lxml2 -lp11-kit -ldl -lcmocka
+
+define unit
+$(BUILD)/unit/$(1): $(BUILD)/obj/tests/unit/$(1).o $$(unit_$(firstword $(subst _, ,$(1))))
+	$$(call say,LINK,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(LINK) -o $$@ $$^ $$(UNIT_LIBS)
+endef
+$(foreach u,$(UNIT),$(eval $(call unit,$(u))))
+unit: $(UNIT_BINARIES)
+.PHONY: unit
+
+# ---- what people type
+demo: packages ## from nothing to the whole story on screen; KEEP=1 leaves it running
+	@$(MAKE) --no-print-directory -s programs tools
+	@BUILD=$(BUILD) KEEP=$(KEEP) tests/demo
+
+test: packages-test ## install what is missing, build with sanitizers, run everything
+	@$(MAKE) --no-print-directory -j2 programs
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit
+	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) tests/run
+
+lint: packages-lint ## formatting, cppcheck, the include table, shellcheck
+	@tests/lint
+
+format: ## lay out the source as .clang-format says
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+bench: ## nothing to measure yet: the figures come with the issue on storms
+	@ls bench/*.c >/dev/null 2>&1 || { echo 'bench: no benchmark in this version'; exit 2; }
+
+packages:
+	@$(INSTALL) $(PACKAGES_BUILD)
+packages-test:
+	@$(INSTALL) $(PACKAGES_TEST)
+packages-lint:
+	@$(INSTALL) $(PACKAGES_LINT)
+
+DESTDIR ?=
+prefix ?= /usr/local
+install: all ## programs to $(prefix), example configuration to share/doc
+	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/sbin $(DESTDIR)$(prefix)/share/doc/vouchsafe
+	install -m 755 $(BUILD)/vouchsafe $(BUILD)/vouchsafe-agent $(DESTDIR)$(prefix)/bin
+	install -m 755 $(BUILD)/vouchsafed $(BUILD)/vouchsafe-vault $(DESTDIR)$(prefix)/sbin
+	install -m 644 README.md conf/* $(DESTDIR)$(prefix)/share/doc/vouchsafe
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+-include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')

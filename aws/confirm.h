@@ -1,0 +1,62 @@
+#ifndef AWS_CONFIRM_H
+#define AWS_CONFIRM_H
+/* What AWS itself says of an instance. One thread runs all calls; look-ups for one account and region travel
+ * together. Answers are facts and checks; nothing here decides. */
+#include "verifier/claims.h"
+#include "verifier/proof.h"
+
+struct aws;
+
+enum { AWS_ACCOUNTS_MAX = 64, AWS_REGIONS_MAX = 40 };
+
+struct aws_account {
+	char id[ACCOUNT_ID_SIZE];
+	unsigned n_regions;
+	char regions[AWS_REGIONS_MAX][REGION_SIZE];
+};
+
+struct aws_settings {
+	unsigned n_accounts; /* this version: 1, the one that our own credentials belong to */
+	struct aws_account accounts[AWS_ACCOUNTS_MAX];
+	/* Development only: base URLs instead of the compiled hosts ("http://127.0.0.1:5000"); "": the compiled ones. */
+	char ec2_endpoint[256], iam_endpoint[256];
+};
+
+/* Reads our own credentials from the environment. NULL: the complaint says what is missing. Copies the settings. */
+struct aws *aws_open(const struct aws_settings *, struct complaint *);
+/* After aws_run has returned. */
+void aws_close(struct aws *);
+
+/* One question. The caller owns it and keeps it, and what it points to, until `done` was called, exactly once, from
+ * the AWS thread. */
+struct confirmation {
+	/* in */
+	const struct assertion *assertion;
+	const struct demand *demand;
+	struct in_addr peer;
+	time_t now;         /* the request's clock, for what EC2 may not show yet */
+	long long deadline; /* CLOCK_MONOTONIC nanoseconds: given up by then */
+	void (*done)(struct confirmation *);
+	/* out */
+	enum outcome outcome; /* OK: claims are complete, though checks in them may have failed */
+	struct reason reason;
+	struct claims *claims; /* taken by the caller; may be there when the outcome is not OK, or NULL */
+	/* aws/'s own */
+	struct confirmation *next;
+};
+
+/* From any thread; never blocks, never calls `done` itself. UNAVAILABLE: REASON_UPSTREAM, or REASON_NOT_VISIBLE_YET
+ * when EC2 does not know the instance, it is still pending, or has no profile within 60 s of its launch. */
+void aws_confirm(struct aws *, struct confirmation *);
+
+/* The AWS thread's whole life; returns after aws_stop, when every question has been answered. */
+void aws_run(struct aws *);
+void aws_stop(struct aws *);
+
+/* Counters since the start, for status and metrics. Safe from any thread. */
+struct aws_counts {
+	unsigned long calls_ec2, calls_iam, failed_ec2, failed_iam, cached_iam;
+};
+void aws_counts_get(struct aws *, struct aws_counts *);
+
+#endif
