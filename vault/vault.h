@@ -10,9 +10,10 @@ struct vault;
 enum member_state { MEMBER_DOWN, MEMBER_UP };
 
 /* Starts the monitor thread that keeps each member's state: connects, proves the canary, notices a closed socket at
- * once, tries a member that is down again every quarter of a second. `canary` and the member pins are copied.
+ * once, tries a member that is down again every quarter of a second. `canary` and the pins (one for each member of
+ * the file, in its order) are copied.
  * `said` is called from the monitor's thread at each change of state, with a sentence for the log. */
-struct vault *vault_open(const struct vault_file *, const struct envelope *canary,
+struct vault *vault_open(const struct vault_file *, const struct member_pin *pins, const struct envelope *canary,
 	void (*said)(void *context, const char *member, enum member_state, const char *why), void *context,
 	struct complaint *);
 void vault_close(struct vault *);
