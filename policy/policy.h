@@ -1,7 +1,7 @@
 #ifndef POLICY_POLICY_H
 #define POLICY_POLICY_H
-/* The policy: which roles may have which secrets, on what evidence. Immutable once loaded; counted, so that each
- * request keeps the snapshot it began with. Both decisions are pure: no clock, no disk, no log. */
+/* The policy: which roles may have which secrets, on what evidence. Immutable once loaded; counted, so that
+ * each request keeps the snapshot it began with. Both decisions are pure: no clock, no disk, no log. */
 #include "verifier/claims.h"
 #include "verifier/proof.h"
 
@@ -10,8 +10,8 @@ enum { SECRETS_MAX = 16, POLICY_BYTES_MAX = 4 << 20 };
 struct policy;
 struct rule; /* borrowed from its policy */
 
-/* Loads a policy file (DESIGN.md section 9) from its bytes; `name` is what complaints call it. NULL: the complaint
- * names file, line, column and the mend. The caller owns one reference. */
+/* Loads a policy file (DESIGN.md section 9) from its bytes; `name` is what complaints call it. NULL: the
+ * complaint names file, line, column and the mend. The caller owns one reference. */
 struct policy *policy_load(const char *name, struct bytes text, struct complaint *);
 struct policy *policy_dup(struct policy *);
 void policy_free(struct policy *);
@@ -27,8 +27,8 @@ bool rule_unbound_key(const struct rule *);
 const char *rule_account(const struct rule *, size_t i);
 const char *rule_region(const struct rule *, size_t i);
 const char *rule_secret(const struct rule *, size_t i);
-/* Is `complaint` worth a warning to whoever wrote the policy? (a rule bound by nothing but users' tags, ...) Calls
- * `warn` once for each. */
+/* Is `complaint` worth a warning to whoever wrote the policy? (a rule bound by nothing but users' tags, ...)
+ * Calls `warn` once for each. */
 void policy_warnings(const struct policy *, void (*warn)(void *context, const char *text), void *context);
 
 struct decision {
@@ -45,10 +45,11 @@ struct decision {
 MUST_USE enum outcome policy_admit(const struct policy *, const struct assertion *, const struct rule **,
 	struct demand *, struct reason *);
 
-/* Adds its checks to the claims' list and decides on all of them; never stops at the first that fails. REFUSED: the
- * reason is the first failed check's name. UNAVAILABLE (REASON_NOT_VISIBLE_YET): nothing failed but what EC2 may not
- * show yet within a minute of the launch. The checks for a first use alone (launch-window, original-boot) never
- * refuse here: they set first_use_allowed, and the ledger, which alone knows whether it is a first use, decides. */
+/* Adds its checks to the claims' list and decides on all of them; never stops at the first that fails.
+ * REFUSED: the reason is the first failed check's name. UNAVAILABLE (REASON_NOT_VISIBLE_YET): nothing failed
+ * but what EC2 may not show yet within a minute of the launch. The checks for a first use alone
+ * (launch-window, original-boot) never refuse here: they set first_use_allowed, and the ledger, which alone
+ * knows whether it is a first use, decides. */
 MUST_USE enum outcome policy_decide(
 	const struct rule *, struct claims *, time_t now, struct decision *, struct reason *);
 

@@ -1,7 +1,7 @@
 #ifndef VERIFIER_ASSERTION_H
 #define VERIFIER_ASSERTION_H
-/* What an agent says of its instance: well-formed, believed by nobody. The nine members of DESIGN.md section 4,
- * spelled as the instance metadata service spells them, each by a strict grammar. */
+/* What an agent says of its instance: well-formed, believed by nobody. The nine members of DESIGN.md section
+ * 4, spelled as the instance metadata service spells them, each by a strict grammar. */
 #include "verifier/outcome.h"
 
 #include <jansson.h>
@@ -40,8 +40,8 @@ json_t *assertion_json(const struct assertion *);
 /* SHA-256 over the nine values in the order above, each behind its length as 4 bytes, big-endian. */
 MUST_USE bool assertion_sha256(const struct assertion *, unsigned char hash[32]);
 
-/* SHA-256 over account, region and instance id in the same framing: the key of the one-time ledger. The role is
- * not part of it: an instance whose profile was swapped has had its turn. */
+/* SHA-256 over account, region and instance id in the same framing: the key of the one-time ledger. The role
+ * is not part of it: an instance whose profile was swapped has had its turn. */
 MUST_USE bool one_time_hash(
 	const char *account_id, const char *region, const char *instance_id, unsigned char hash[32]);
 

@@ -1,7 +1,7 @@
 #ifndef VERIFIER_CHECKS_H
 #define VERIFIER_CHECKS_H
-/* Names of all checks. A denial's reason code is the name of the first check that failed. "Expected" is what the
- * assertion or the policy says, "observed" what EC2, IAM, the socket or the clock said. */
+/* Names of all checks. A denial's reason code is the name of the first check that failed. "Expected" is what
+ * the assertion or the policy says, "observed" what EC2, IAM, the socket or the clock said. */
 
 /* attributes of the assertion; aws/confirm.c */
 #define CHECK_INSTANCE_ID "instance-id"

@@ -1,7 +1,7 @@
 #ifndef VERIFIER_CLAIMS_H
 #define VERIFIER_CLAIMS_H
-/* Facts about one instance, as EC2 told them, and the list of checks made with them. Facts are made by aws/ and
- * read by policy/ and store/, therefore they live here, below all three. */
+/* Facts about one instance, as EC2 told them, and the list of checks made with them. Facts are made by aws/
+ * and read by policy/ and store/, therefore they live here, below all three. */
 #include "verifier/assertion.h"
 
 #include <time.h>
@@ -20,15 +20,15 @@ struct facts {
 	bool public_dns_said; /* an empty public name is an answer, no element is none */
 	char vpc_id[FACT_ID_SIZE], subnet_id[FACT_ID_SIZE], availability_zone[FACT_ID_SIZE];
 	char primary_interface[FACT_ID_SIZE]; /* the one attached at device index 0 */
-	char primary_address[ADDRESS_SIZE];   /* its primary private address */
+	char primary_address[ADDRESS_SIZE]; /* its primary private address */
 	char public_address[ADDRESS_SIZE];
 	char profile_arn[FACT_ARN_SIZE];
 	char http_tokens[FACT_ID_SIZE]; /* metadataOptions: "required" or "optional" */
-	long http_hop_limit;            /* 0: not said */
-	time_t launch_time;             /* seconds since 1970; 0: not said */
-	time_t interface_attach_time;   /* of the primary interface */
-	time_t root_attach_time;        /* of the root volume; 0 where there is none */
-	bool root_volume_said;          /* there is a root volume in the block device mapping */
+	long http_hop_limit; /* 0: not said */
+	time_t launch_time; /* seconds since 1970; 0: not said */
+	time_t interface_attach_time; /* of the primary interface */
+	time_t root_attach_time; /* of the root volume; 0 where there is none */
+	bool root_volume_said; /* there is a root volume in the block device mapping */
 	unsigned n_groups;
 	char groups[GROUPS_MAX][FACT_ID_SIZE]; /* security groups of the primary interface */
 	unsigned n_tags;
@@ -46,16 +46,17 @@ const char *facts_tag(const struct facts *, const char *key);
 enum check_result {
 	CHECK_FAILED,
 	CHECK_PASSED,
-	/* A check for the first use alone (launch-window, original-boot) that failed, where this was no first use, or
-	 * an operator has re-armed the instance. Set by store/ only. */
+	/* A check for the first use alone (launch-window, original-boot) that failed, where this was no first
+	 * use, or an operator has re-armed the instance. Set by store/ only. */
 	CHECK_WAIVED
 };
 
 struct check {
 	const char *name; /* static, from checks.h */
 	enum check_result result;
-	const char *by;                 /* what proved it: "ec2", "iam", "socket", "clock", "policy"; static */
-	unsigned short expected, observed; /* offsets into claims.text: read them by check_expected, check_observed */
+	const char *by; /* what proved it: "ec2", "iam", "socket", "clock", "policy"; static */
+	unsigned short expected,
+		observed; /* offsets into claims.text: read them by check_expected, check_observed */
 };
 
 enum { CHECKS_MAX = 40, CHECK_VALUE_MAX = 256, CHECKS_TEXT_MAX = 10240 };
@@ -77,7 +78,8 @@ void claims_free(struct claims *);
 void check_add(struct claims *, const char *name, const char *by, bool passed, const char *expected,
 	const char *observed);
 /* Adds a check that passes exactly when both are equal, byte for byte, and `observed` is not "". */
-void check_equal(struct claims *, const char *name, const char *by, const char *expected, const char *observed);
+void check_equal(
+	struct claims *, const char *name, const char *by, const char *expected, const char *observed);
 const char *check_expected(const struct claims *, const struct check *);
 const char *check_observed(const struct claims *, const struct check *);
 const char *check_result_name(enum check_result);

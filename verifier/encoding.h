@@ -1,6 +1,7 @@
 #ifndef VERIFIER_ENCODING_H
 #define VERIFIER_ENCODING_H
-/* base64 and base64url (RFC 4648), hexadecimal, RFC 3339 times, durations, dotted quads: strict in what they take, one spelling each. */
+/* base64 and base64url (RFC 4648), hexadecimal, RFC 3339 times, durations, dotted quads: strict in what they
+ * take, one spelling each. */
 #include "verifier/outcome.h"
 
 #include <netinet/in.h>
@@ -26,8 +27,8 @@ MUST_USE bool hex_decode(const char *text, unsigned char *data, size_t length);
 enum { TIMESTAMP_SIZE = 28 }; /* "2026-01-02T03:04:05.678901Z" and NUL */
 /* RFC 3339 in UTC with microseconds. `microseconds` since 1970, years 1970 to 9999. */
 void timestamp_encode(long long microseconds, char text[TIMESTAMP_SIZE]);
-/* "YYYY-MM-DDTHH:MM:SS", optionally a fraction of 1 to 9 digits, then "Z". Nothing else: no offset, no blanks, no
- * leap second, no day that does not exist. Digits beyond microseconds are cut. */
+/* "YYYY-MM-DDTHH:MM:SS", optionally a fraction of 1 to 9 digits, then "Z". Nothing else: no offset, no
+ * blanks, no leap second, no day that does not exist. Digits beyond microseconds are cut. */
 MUST_USE bool timestamp_decode(const char *text, long long *microseconds);
 
 /* A number and a unit: "500ms", "90s", "10m", "2h", "7d"; at most 366 days. */

@@ -3,11 +3,12 @@
 /* All that can be checked offline, before anyone asks AWS. */
 #include "verifier/claims.h"
 
-/* What the policy's rule demands of the evidence; filled in by policy_admit, so that neither this folder nor aws/
- * needs to know a policy. */
+/* What the policy's rule demands of the evidence; filled in by policy_admit, so that neither this folder nor
+ * aws/ needs to know a policy. */
 struct demand {
-	bool public_address;       /* the peer is the instance's public address ("address": "public") */
-	bool first_label_hostname; /* compare local-hostname up to its first dot ("hostnames": "first-label") */
+	bool public_address; /* the peer is the instance's public address ("address": "public") */
+	bool first_label_hostname; /* compare local-hostname up to its first dot ("hostnames": "first-label")
+				    */
 };
 
 /* Does the peer's address fit source-ip? With a public address only EC2 can say, so that is left to the

@@ -1,7 +1,7 @@
 #ifndef VERIFIER_RECIPIENT_H
 #define VERIFIER_RECIPIENT_H
-/* The public key that a release is sealed to. Of the PKCS#10 request (RFC 2986) that brings it only this key is
- * believed; the request's own signature proves that its sender holds the private half. */
+/* The public key that a release is sealed to. Of the PKCS#10 request (RFC 2986) that brings it only this key
+ * is believed; the request's own signature proves that its sender holds the private half. */
 #include "verifier/outcome.h"
 
 enum {
@@ -15,8 +15,8 @@ struct recipient {
 	unsigned char sha256[32]; /* of spki: the recipient's name in the ledger */
 };
 
-/* One PEM block "CERTIFICATE REQUEST", nothing after it but white space; EC P-256 on the curve, self-signed with
- * ECDSA. REFUSED otherwise. */
+/* One PEM block "CERTIFICATE REQUEST", nothing after it but white space; EC P-256 on the curve, self-signed
+ * with ECDSA. REFUSED otherwise. */
 MUST_USE enum outcome recipient_parse(const char *pem, size_t length, struct recipient *, struct reason *);
 
 #endif
