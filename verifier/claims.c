@@ -1,6 +1,8 @@
 /* Facts and checks. Copies what it is given and never decides anything. */
 #include "verifier/claims.h"
 
+#include "verifier/encoding.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,31 +81,26 @@ void claims_free(struct claims *claims)
 	free(claims);
 }
 
-/* A cut must not leave half a UTF-8 sequence behind: the event has to stay valid JSON. */
-static size_t cut_length(const char *text, size_t most)
-{
-	while (most && ((unsigned char)text[most] & 0xc0) == 0x80)
-		most--;
-	return most;
-}
-
+/* Cut where it is too long, but never inside a UTF-8 sequence: the event has to stay valid JSON. */
 static unsigned short text_keep(struct claims *claims, const char *text)
 {
-	size_t length = strlen(text);
-	bool cut = length > CHECK_VALUE_MAX;
+	char kept[CHECK_VALUE_MAX + 4];
 	unsigned at = claims->text_used;
+	size_t length;
 
+	snprintf(kept, CHECK_VALUE_MAX - 2, "%s", text);
+	utf8_trim(kept);
+	if (strlen(text) > strlen(kept))
+		strcat(kept, "...");
+	length = strlen(kept);
 	if (length == 0)
 		return 0;
-	if (cut)
-		length = cut_length(text, CHECK_VALUE_MAX - 3);
-	if (at + length + 4 > sizeof(claims->text)) {
+	if (at + length + 1 > sizeof(claims->text)) {
 		claims->overflowed = true;
 		return 0;
 	}
-	memcpy(claims->text + at, text, length);
-	strcpy(claims->text + at + length, cut ? "..." : "");
-	claims->text_used = (unsigned)(at + length + (cut ? 4 : 1));
+	strcpy(claims->text + at, kept);
+	claims->text_used = (unsigned)(at + length + 1);
 	return (unsigned short)at;
 }
 

@@ -239,3 +239,48 @@ bool address_decode(const char *text, struct in_addr *address)
 		return false;
 	return inet_ntop(AF_INET, address, canonical, sizeof(canonical)) && strcmp(canonical, text) == 0;
 }
+
+void utf8_trim(char *text)
+{
+	size_t length = strlen(text);
+	size_t lead = length;
+	unsigned char c;
+	size_t wanted;
+
+	while (lead && length - lead < 3 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80)
+		lead--;
+	if (lead == 0)
+		return;
+	c = (unsigned char)text[lead - 1];
+	wanted = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+	if (length - (lead - 1) < wanted)
+		text[lead - 1] = '\0';
+}
+
+void uuid7_encode(long long milliseconds, const unsigned char random[10], char text[UUID_SIZE])
+{
+	unsigned char id[16];
+	char hex[HEX_SIZE(sizeof(id))];
+	unsigned i;
+
+	for (i = 0; i < 6; i++)
+		id[i] = (unsigned char)(milliseconds >> (40 - 8 * i));
+	memcpy(id + 6, random, 10);
+	id[6] = (unsigned char)(0x70 | (id[6] & 0x0f));
+	id[8] = (unsigned char)(0x80 | (id[8] & 0x3f));
+	hex_encode((struct bytes){ id, sizeof(id) }, hex);
+	snprintf(text, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+bool uuid_valid(const char *text)
+{
+	size_t i;
+
+	for (i = 0; text[i] && i < UUID_SIZE; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? text[i] != '-' : digit_value("0123456789abcdef", text[i]) < 0)
+			return false;
+	}
+	return i == UUID_SIZE - 1;
+}

@@ -37,4 +37,12 @@ MUST_USE bool duration_decode(const char *text, long long *milliseconds);
 /* IPv4 in its one canonical spelling: "10.0.0.1", never "010.0.0.1" or "0xa000001". */
 MUST_USE bool address_decode(const char *text, struct in_addr *);
 
+/* Takes a UTF-8 sequence that was cut short off the end of a text, so that what was valid stays valid. */
+void utf8_trim(char *text);
+
+/* A UUIDv7 (RFC 9562, section 5.7) of a time and 10 random bytes; lower case. */
+enum { UUID_SIZE = 37 };
+void uuid7_encode(long long milliseconds, const unsigned char random[10], char text[UUID_SIZE]);
+bool uuid_valid(const char *text);
+
 #endif

@@ -170,7 +170,8 @@ struct member member_of(const struct member *object, const char *name)
 {
 	struct member member = { .file = object->file, .value = json_object_get(object->value, name) };
 
-	snprintf(member.path, sizeof(member.path), "%.130s%s%.60s", object->path, object->path[0] ? "." : "", name);
+	snprintf(member.path, sizeof(member.path), "%.130s%s%.60s", object->path, object->path[0] ? "." : "",
+		name);
 	return member;
 }
 

@@ -1,5 +1,7 @@
 #include "verifier/outcome.h"
 
+#include "verifier/encoding.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -7,6 +9,7 @@ static void reason_fill(struct reason *reason, const char *code, const char *for
 {
 	reason->code = code;
 	vsnprintf(reason->text, sizeof(reason->text), format, arguments);
+	utf8_trim(reason->text);
 }
 
 enum outcome refused(struct reason *reason, const char *code, const char *format, ...)
