@@ -1,0 +1,426 @@
+/* Configuration: a file becomes a struct, or a complaint with its place. Reads files, and nothing else. */
+#include "server/config.h"
+
+#include "aws/regions.h"
+#include "verifier/encoding.h"
+#include "verifier/jsonfile.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CONFIG_BYTES_MAX = 1 << 20, WAITING_DEFAULT = 20000 };
+
+/* The whole file; the caller frees. NULL with a complaint. */
+static unsigned char *file_read(const char *path, size_t max, size_t *length, struct complaint *complaint)
+{
+	unsigned char *text = NULL;
+	struct stat status;
+	ssize_t got;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &status) != 0) {
+		complain(complaint, "%s: %s", path, strerror(errno));
+		goto out;
+	}
+	if (!S_ISREG(status.st_mode) || status.st_size > (off_t)max) {
+		complain(complaint, "%s: not a regular file of at most %zu bytes", path, max);
+		goto out;
+	}
+	text = malloc((size_t)status.st_size + 1);
+	*length = 0;
+	while (text && *length < (size_t)status.st_size) {
+		got = read(fd, text + *length, (size_t)status.st_size - *length);
+		if (got <= 0)
+			break;
+		*length += (size_t)got;
+	}
+	if (!text || *length < (size_t)status.st_size) {
+		complain(complaint, "%s: could not be read whole", path);
+		free(text);
+		text = NULL;
+	}
+out:
+	if (fd >= 0)
+		close(fd);
+	return text;
+}
+
+/* ---- single settings */
+
+/* "10.0.0.1:8443" */
+static bool address_load(
+	const struct member *member, struct sockaddr_in *address, struct complaint *complaint)
+{
+	const char *text;
+	const char *colon;
+	char host[ADDRESS_SIZE];
+	char *end;
+	long port;
+
+	if (!member_string(member, 64, &text, complaint))
+		return false;
+	colon = strrchr(text, ':');
+	if (!colon || (size_t)(colon - text) >= sizeof(host))
+		return member_complain(
+			member, complaint, "not an address; write one such as \"127.0.0.1:8443\"");
+	memcpy(host, text, (size_t)(colon - text));
+	host[colon - text] = '\0';
+	port = strtol(colon + 1, &end, 10);
+	*address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((unsigned short)port) };
+	if (!address_decode(host, &address->sin_addr) || end == colon + 1 || *end || port < 0 || port > 65535)
+		return member_complain(member, complaint,
+			"not an IPv4 address with a port; write one such as \"127.0.0.1:8443\"");
+	return true;
+}
+
+/* A path; relative to the configuration's own folder. */
+static bool path_resolve(const struct config *config, const struct member *member, const char *text,
+	char path[PATH_MAX], struct complaint *complaint)
+{
+	const char *slash = strrchr(config->path, '/');
+	int folder = text[0] == '/' || !slash ? 0 : (int)(slash - config->path + 1);
+
+	if (snprintf(path, PATH_MAX, "%.*s%s", folder, config->path, text) >= PATH_MAX)
+		return member_complain(member, complaint, "the path is too long");
+	return true;
+}
+
+static bool path_load(struct config *config, const struct member *root, const char *name, char path[PATH_MAX],
+	struct complaint *complaint)
+{
+	struct member member = member_of(root, name);
+	const char *text;
+
+	return member_string(&member, PATH_MAX - 1, &text, complaint) &&
+	       path_resolve(config, &member, text, path, complaint);
+}
+
+static bool store_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	static const char scheme[] = "sqlite:";
+	struct member member = member_of(root, "store");
+	char path[PATH_MAX];
+	const char *text;
+
+	if (!member_string(&member, STORE_URI_MAX - 1, &text, complaint))
+		return false;
+	if (strncmp(text, scheme, sizeof(scheme) - 1) != 0 || !text[sizeof(scheme) - 1])
+		return member_complain(&member, complaint,
+			"this version keeps its store in SQLite; write \"sqlite:/path/to/file.db\"");
+	if (!path_resolve(config, &member, text + sizeof(scheme) - 1, path, complaint))
+		return false;
+	snprintf(config->store, sizeof(config->store), "%s%s", scheme, path);
+	return true;
+}
+
+static bool duration_load(const struct member *root, const char *name, long long min, long long max,
+	long long *milliseconds, struct complaint *complaint)
+{
+	struct member member = member_of(root, name);
+
+	return !member.value || member_duration(&member, min, max, milliseconds, complaint);
+}
+
+static bool limits_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	static const char *const known[] = { "waiting", NULL };
+	struct member limits = member_of(root, "limits");
+	struct member waiting = member_of(&limits, "waiting");
+	long long number = WAITING_DEFAULT;
+
+	if (limits.value && !member_object(&limits, known, complaint))
+		return false;
+	if (waiting.value && !member_integer(&waiting, 1, WAITING_MAX, &number, complaint))
+		return false;
+	config->waiting = (unsigned)number;
+	return true;
+}
+
+/* ---- aws */
+
+static bool regions_load(const struct member *account, struct aws_account *kept, struct complaint *complaint)
+{
+	struct member regions = member_of(account, "regions");
+	size_t n;
+	size_t i;
+
+	if (!member_array(&regions, AWS_REGIONS_MAX, &n, complaint))
+		return false;
+	for (i = 0; i < n; i++) {
+		struct member region = member_at(&regions, i);
+		const char *name;
+
+		if (!member_string(&region, REGION_SIZE - 1, &name, complaint))
+			return false;
+		if (!aws_region_find(name))
+			return member_complain(
+				&region, complaint, "\"%s\" is no region that this version knows", name);
+		strcpy(kept->regions[kept->n_regions++], name);
+	}
+	return true;
+}
+
+static bool accounts_load(struct config *config, const struct member *aws, struct complaint *complaint)
+{
+	static const char *const known[] = { "regions", NULL };
+	struct member accounts = member_of(aws, "accounts");
+	const char *id;
+	json_t *value;
+
+	if (!json_is_object(accounts.value) || json_object_size(accounts.value) != 1)
+		return member_complain(&accounts, complaint,
+			"write an object with one account, the one that the server's own credentials belong "
+			"to "
+			"(this version assumes no roles)");
+	json_object_foreach((json_t *)accounts.value, id, value)
+	{
+		struct member account = member_of(&accounts, id);
+		struct aws_account *kept = &config->aws.accounts[config->aws.n_accounts++];
+
+		if (!account_id_valid(id))
+			return member_complain(&account, complaint, "not an account id of 12 digits");
+		strcpy(kept->id, id);
+		if (!member_object(&account, known, complaint) || !regions_load(&account, kept, complaint))
+			return false;
+	}
+	return true;
+}
+
+static bool endpoint_load(
+	const struct member *endpoints, const char *name, char url[256], struct complaint *complaint)
+{
+	struct member member = member_of(endpoints, name);
+	const char *text;
+
+	if (!member.value)
+		return true;
+	if (!member_string(&member, 255, &text, complaint))
+		return false;
+	if ((strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0) ||
+		text[strlen(text) - 1] == '/')
+		return member_complain(
+			&member, complaint, "not a base URL; write one such as \"http://127.0.0.1:5000\"");
+	strcpy(url, text);
+	return true;
+}
+
+static bool aws_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	static const char *const known[] = { "accounts", "endpoints", NULL };
+	static const char *const services[] = { "ec2", "iam", NULL };
+	struct member aws = member_of(root, "aws");
+	struct member endpoints = member_of(&aws, "endpoints");
+
+	if (!member_object(&aws, known, complaint) || !accounts_load(config, &aws, complaint))
+		return false;
+	if (!endpoints.value)
+		return true;
+	if (!config->development)
+		return member_complain(&endpoints, complaint,
+			"allowed with \"development\": true alone; take it out, the compiled hosts are used "
+			"then");
+	return member_object(&endpoints, services, complaint) &&
+	       endpoint_load(&endpoints, "ec2", config->aws.ec2_endpoint, complaint) &&
+	       endpoint_load(&endpoints, "iam", config->aws.iam_endpoint, complaint);
+}
+
+/* ---- audit access */
+
+static bool access_load(
+	const struct member *element, struct audit_access *access, struct complaint *complaint)
+{
+	static const char *const known[] = { "name", "role", "token_sha256", NULL };
+	static const char *const roles[] = { "auditor", NULL };
+	struct member name = member_of(element, "name");
+	struct member role = member_of(element, "role");
+	struct member token = member_of(element, "token_sha256");
+	const char *text;
+	unsigned index;
+
+	if (!member_object(element, known, complaint) ||
+		!member_string(&name, NAME_SIZE - 1, &text, complaint))
+		return false;
+	if (!name_valid(text))
+		return member_complain(&name, complaint, "not a name: lower-case letters, digits and dashes");
+	strcpy(access->name, text);
+	if (!member_word(&role, roles, &index, complaint) || !member_string(&token, 64, &text, complaint))
+		return false;
+	if (!hex_decode(text, access->token_sha256, sizeof(access->token_sha256)))
+		return member_complain(&token, complaint,
+			"not 64 lower-case hexadecimal digits; print them with: printf %%s \"$TOKEN\" | "
+			"sha256sum");
+	return true;
+}
+
+static bool accesses_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	struct member list = member_of(root, "audit_access");
+	size_t n;
+	size_t i;
+
+	if (!list.value)
+		return true;
+	if (!member_array(&list, AUDIT_ACCESS_MAX, &n, complaint))
+		return false;
+	for (i = 0; i < n; i++) {
+		struct member element = member_at(&list, i);
+
+		if (!access_load(&element, &config->access[i], complaint))
+			return false;
+		config->n_access++;
+	}
+	return true;
+}
+
+/* ---- the whole */
+
+static bool is_loopback(const struct sockaddr_in *address)
+{
+	return ntohl(address->sin_addr.s_addr) >> 24 == 127;
+}
+
+static bool listeners_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	struct member listen = member_of(root, "listen");
+	struct member ops = member_of(root, "ops_listen");
+
+	if (!address_load(&listen, &config->listen, complaint) ||
+		!address_load(&ops, &config->ops_listen, complaint))
+		return false;
+	if (config->development && !is_loopback(&config->listen))
+		return member_complain(
+			&listen, complaint, "with \"development\": true only loopback is allowed");
+	if (!is_loopback(&config->ops_listen))
+		return member_complain(&ops, complaint,
+			"this version has no TLS for the ops listener; use a loopback address such as "
+			"\"127.0.0.1:8444\"");
+	return true;
+}
+
+static bool node_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	struct member node = member_of(root, "node");
+	struct member development = member_of(root, "development");
+	const char *text;
+
+	if (!member_string(&node, NAME_SIZE - 1, &text, complaint))
+		return false;
+	if (!name_valid(text))
+		return member_complain(&node, complaint, "not a name: lower-case letters, digits and dashes");
+	strcpy(config->node, text);
+	return !development.value || member_boolean(&development, &config->development, complaint);
+}
+
+static bool root_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	static const char *const known[] = { "node", "listen", "ops_listen", "deadline", "drain", "limits",
+		"store", "policy", "vault", "aws", "audit_access", "development", NULL };
+
+	config->deadline_ms = 10000;
+	return member_object(root, known, complaint) && node_load(config, root, complaint) &&
+	       listeners_load(config, root, complaint) &&
+	       duration_load(root, "deadline", 1000, 120000, &config->deadline_ms, complaint) &&
+	       duration_load(root, "drain", 0, 600000, &config->drain_ms, complaint) &&
+	       limits_load(config, root, complaint) && store_load(config, root, complaint) &&
+	       path_load(config, root, "policy", config->policy, complaint) &&
+	       path_load(config, root, "vault", config->vault, complaint) &&
+	       aws_load(config, root, complaint) && accesses_load(config, root, complaint);
+}
+
+bool config_load(const char *path, struct config *config, struct complaint *complaint)
+{
+	struct jsonfile *file = NULL;
+	unsigned char *text;
+	struct member root;
+	size_t length;
+	bool loaded = false;
+
+	memset(config, 0, sizeof(*config));
+	if (snprintf(config->path, sizeof(config->path), "%s", path) >= (int)sizeof(config->path))
+		return complain(complaint, "%s: the path is too long", path);
+	text = file_read(path, CONFIG_BYTES_MAX, &length, complaint);
+	if (!text)
+		return false;
+	file = jsonfile_parse(path, (struct bytes){ text, length }, complaint);
+	if (file) {
+		root = jsonfile_root(file);
+		loaded = root_load(config, &root, complaint);
+	}
+	jsonfile_free(file);
+	free(text);
+	return loaded;
+}
+
+/* ---- the policy that goes with it */
+
+static bool region_configured(const struct aws_account *account, const char *region)
+{
+	unsigned i;
+
+	for (i = 0; i < account->n_regions; i++)
+		if (strcmp(account->regions[i], region) == 0)
+			return true;
+	return false;
+}
+
+static const struct aws_account *account_configured(const struct config *config, const char *id)
+{
+	unsigned i;
+
+	for (i = 0; i < config->aws.n_accounts; i++)
+		if (strcmp(config->aws.accounts[i].id, id) == 0)
+			return &config->aws.accounts[i];
+	return NULL;
+}
+
+static bool rule_configured(const struct config *config, const struct rule *rule, struct complaint *complaint)
+{
+	const struct aws_account *account;
+	const char *id;
+	const char *region;
+	size_t i;
+	size_t j;
+
+	for (i = 0; (id = rule_account(rule, i)); i++) {
+		account = account_configured(config, id);
+		if (!account)
+			return complain(complaint,
+				"%s: rule \"%s\" names account %s, which %s does not configure under "
+				"aws.accounts",
+				config->policy, rule_name(rule), id, config->path);
+		for (j = 0; (region = rule_region(rule, j)); j++)
+			if (!region_configured(account, region))
+				return complain(complaint,
+					"%s: rule \"%s\" names region %s, which %s does not configure for "
+					"account %s",
+					config->policy, rule_name(rule), region, config->path, id);
+	}
+	return true;
+}
+
+struct policy *config_policy(const struct config *config, struct complaint *complaint)
+{
+	struct policy *policy;
+	unsigned char *text;
+	size_t length;
+	size_t i;
+
+	text = file_read(config->policy, POLICY_BYTES_MAX, &length, complaint);
+	if (!text)
+		return NULL;
+	policy = policy_load(config->policy, (struct bytes){ text, length }, complaint);
+	free(text);
+	for (i = 0; policy && i < policy_rules(policy); i++) {
+		if (rule_configured(config, policy_rule(policy, i), complaint))
+			continue;
+		policy_free(policy);
+		policy = NULL;
+	}
+	return policy;
+}

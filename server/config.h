@@ -1,0 +1,43 @@
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+/* The configuration file (DESIGN.md section 9). A setting that this version does not know or does not enforce
+ * is an error with its place: silence would be read as consent. */
+#include "aws/confirm.h"
+#include "policy/policy.h"
+
+#include <limits.h>
+#include <netinet/in.h>
+
+enum { AUDIT_ACCESS_MAX = 32, STORE_URI_MAX = PATH_MAX + 16, WAITING_MAX = 100000 };
+
+/* Who may query the trail: a bearer token, known by its hash alone. */
+struct audit_access {
+	char name[NAME_SIZE];
+	unsigned char token_sha256[32];
+};
+
+struct config {
+	char path[PATH_MAX];
+	char node[NAME_SIZE];
+	struct sockaddr_in listen, ops_listen;
+	long long deadline_ms; /* of a whole request */
+	long long drain_ms; /* how long to serve on, not ready, after SIGTERM */
+	unsigned waiting; /* requests under way at most */
+	char store[STORE_URI_MAX]; /* "sqlite:/path" */
+	char policy[PATH_MAX];
+	char vault[PATH_MAX];
+	struct aws_settings aws;
+	unsigned n_access;
+	struct audit_access access[AUDIT_ACCESS_MAX];
+	bool development;
+};
+
+/* Reads and checks the file; relative paths in it become relative to it. False: the complaint names file,
+ * line, column and the mend. */
+MUST_USE bool config_load(const char *path, struct config *, struct complaint *);
+
+/* Loads the policy file that the configuration names, and checks that each rule's accounts and regions are
+ * configured. NULL with a complaint; the caller owns the reference. */
+struct policy *config_policy(const struct config *, struct complaint *);
+
+#endif
