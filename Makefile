@@ -1,4 +1,5 @@
 # vouchsafe. Everything is built below $(BUILD); `make help` lists the targets.
+VERSION := 0.1.0
 BUILD ?= build
 V ?= 0
 SANITIZE ?= 0
@@ -27,7 +28,7 @@ else ifeq ($(SANITIZE),thread)
 else
   HARDEN += -D_FORTIFY_SOURCE=2
 endif
-ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(HARDEN) $(WARNINGS) -D_GNU_SOURCE -I. -isystem /usr/include/p11-kit-1 $(PKG_CFLAGS) -pthread
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(HARDEN) $(WARNINGS) -D_GNU_SOURCE -DVOUCHSAFE_VERSION='"$(VERSION)"' -I. -isystem /usr/include/p11-kit-1 $(PKG_CFLAGS) -pthread
 LINK = $(CC) $(CFLAGS) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now
 
 # ---- what each program is made of; vault/ is two things (DESIGN.md section 1): the client side and the member

@@ -1,0 +1,495 @@
+/* HTTP. libmicrohttpd is lenient where request smuggling begins, so the first call of each request walks its
+ * headers and refuses what has two readings. Bodies are collected whole before anyone parses them. */
+#include "server/listener.h"
+
+#include "server/answer.h"
+#include "server/server.h"
+#include "verifier/reasons.h"
+#include "verifier/request.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	CONNECTION_MEMORY = 8 * 1024,
+	CONNECTIONS_MOST =
+		60000, /* far above what the pipeline lets in: libmicrohttpd's own limit misbehaves */
+	IDLE_SECONDS = 30
+};
+
+struct listener {
+	struct server *server;
+	const char *name;
+	const struct route *routes;
+	struct MHD_Daemon *daemon;
+	unsigned short port;
+	size_t busy; /* atomic */
+};
+
+/* The HTTP side of one request. */
+struct call {
+	struct listener *listener;
+	struct MHD_Connection *connection;
+	char target[TARGET_MAX]; /* raw, as it stood in the request line */
+	bool target_too_long;
+	bool seen; /* the first handler call is over */
+	bool close; /* nothing behind this request may be interpreted */
+	bool suspended; /* on its way */
+	const struct route *route;
+	struct request *request;
+	unsigned char *body;
+	size_t body_length, body_size;
+};
+
+/* ---- a call's life */
+
+/* libmicrohttpd's first sight of the request line. What is returned is the call's context from then on. */
+static void *call_begin(void *cls, const char *target, struct MHD_Connection *connection)
+{
+	struct listener *listener = cls;
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->listener = listener;
+	call->connection = connection;
+	call->target_too_long = strlen(target) >= sizeof(call->target);
+	snprintf(call->target, sizeof(call->target), "%s", target);
+	__atomic_add_fetch(&listener->busy, 1, __ATOMIC_RELAXED);
+	return call;
+}
+
+static void call_end(
+	void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code)
+{
+	struct call *call = *context;
+
+	(void)cls;
+	(void)connection;
+	(void)code;
+	*context = NULL;
+	if (!call)
+		return;
+	if (call->request) {
+		free(call->request->answer.body);
+		call->request->free(call->request);
+	}
+	__atomic_sub_fetch(&call->listener->busy, 1, __ATOMIC_RELEASE);
+	free(call->body);
+	free(call);
+}
+
+/* ---- the header guard (RFC 9110, RFC 9112) */
+
+struct guard {
+	unsigned lengths, hosts;
+	unsigned long long length;
+	bool refused, json;
+	struct request *request;
+};
+
+static bool token_valid(const char *name, size_t length)
+{
+	static const char marks[] = "!#$%&'*+-.^_`|~";
+	size_t i;
+
+	for (i = 0; i < length; i++) {
+		char c = name[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+
+		if (!letter && (c == '\0' || !strchr(marks, c)))
+			return false;
+	}
+	return length > 0;
+}
+
+static bool digits_decode(const char *text, unsigned long long *number)
+{
+	size_t length = strspn(text, "0123456789");
+
+	if (length == 0 || length > 12 || text[length])
+		return false;
+	*number = strtoull(text, NULL, 10);
+	return true;
+}
+
+/* This version trusts no proxy: whoever sends a forwarded address claims what nobody checks. */
+static bool name_forwards(const char *name)
+{
+	return strcasecmp(name, "Forwarded") == 0 || strcasecmp(name, "X-Forwarded-For") == 0 ||
+	       strcasecmp(name, "X_Forwarded_For") == 0;
+}
+
+static bool media_type_json(const char *value)
+{
+	static const char type[] = "application/json";
+
+	if (strncasecmp(value, type, sizeof(type) - 1) != 0)
+		return false;
+	value += sizeof(type) - 1;
+	value += strspn(value, " \t");
+	return *value == '\0' || *value == ';';
+}
+
+static enum MHD_Result guard_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_length,
+	const char *value, size_t value_length)
+{
+	struct guard *guard = cls;
+
+	(void)kind;
+	if (!value || !token_valid(name, name_length) || memchr(value, '\0', value_length)) {
+		guard->refused = true;
+	} else if (strcasecmp(name, "Transfer-Encoding") == 0 || name_forwards(name)) {
+		guard->refused = true;
+	} else if (strcasecmp(name, "Content-Length") == 0) {
+		guard->lengths++;
+		guard->refused = guard->refused || !digits_decode(value, &guard->length);
+	} else if (strcasecmp(name, "Host") == 0) {
+		guard->hosts++;
+	} else if (strcasecmp(name, "Content-Type") == 0) {
+		guard->json = media_type_json(value);
+	} else if (strcasecmp(name, "Authorization") == 0) {
+		/* a longer one is no token of ours; two are one too many */
+		guard->refused = guard->refused || guard->request->authorization[0];
+		if (value_length < sizeof(guard->request->authorization))
+			strcpy(guard->request->authorization, value);
+	}
+	return guard->refused ? MHD_NO : MHD_YES;
+}
+
+/* NULL, or the reason code to refuse with. */
+static const char *call_guard(struct call *call, const char *version)
+{
+	struct guard guard = { .request = call->request };
+
+	MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, guard_header, &guard);
+	if (guard.refused || guard.lengths > 1 || guard.hosts != 1 || strcmp(version, "HTTP/1.1") != 0 ||
+		call->target_too_long)
+		return REASON_MALFORMED;
+	if (guard.length > REQUEST_BODY_MAX)
+		return REASON_TOO_LARGE;
+	if (!call->route)
+		return NULL;
+	if (call->route->takes_body && !guard.json)
+		return REASON_UNSUPPORTED_TYPE;
+	if (!call->route->takes_body && guard.length > 0)
+		return REASON_MALFORMED;
+	return NULL;
+}
+
+/* ---- routes */
+
+/* Does the raw target match the pattern? Fills in the {id} and what is behind the '?'. */
+static bool route_match(const char *pattern, const char *target, char part[UUID_SIZE], const char **query)
+{
+	static const char id[] = "{id}";
+	const char *end = strchrnul(target, '?');
+	const char *hole = strstr(pattern, id);
+	size_t length = (size_t)(end - target);
+	size_t before = hole ? (size_t)(hole - pattern) : strlen(pattern);
+	const char *behind = hole ? hole + sizeof(id) - 1 : "";
+	size_t hole_length = hole ? UUID_SIZE - 1 : 0;
+
+	if (length != before + hole_length + strlen(behind) || strncmp(pattern, target, before) != 0 ||
+		strncmp(behind, target + before + hole_length, strlen(behind)) != 0)
+		return false;
+	snprintf(part, UUID_SIZE, "%.*s", (int)hole_length, target + before);
+	if (hole && !uuid_valid(part))
+		return false;
+	*query = *end ? end + 1 : "";
+	return true;
+}
+
+/* The route, or NULL with the reason: not-found, or method-not-allowed with *allow. */
+static const struct route *route_find(const struct call *call, const char *method, char part[UUID_SIZE],
+	const char **query, const char **allow)
+{
+	const struct route *route;
+
+	for (route = call->listener->routes; route->method; route++) {
+		if (!route_match(route->path, call->target, part, query))
+			continue;
+		if (strcmp(route->method, method) == 0)
+			return route;
+		*allow = route->method;
+	}
+	return NULL;
+}
+
+/* ---- the request */
+
+static void bare_free(struct request *request)
+{
+	free(request);
+}
+
+static bool request_begin(struct call *call, struct request *request)
+{
+	struct server *server = call->listener->server;
+	const union MHD_ConnectionInfo *info;
+	const struct sockaddr_in *peer;
+	unsigned char random[10];
+	struct timespec now;
+
+	info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	peer = info ? (const struct sockaddr_in *)info->client_addr : NULL;
+	if (!peer || peer->sin_family != AF_INET || RAND_bytes(random, sizeof(random)) != 1)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &now);
+	request->server = server;
+	request->call = call;
+	request->now_us = (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	request->began = pipeline_now();
+	request->work.deadline = request->began + server->config->deadline_ms * 1000000;
+	request->peer = peer->sin_addr;
+	inet_ntop(AF_INET, &peer->sin_addr, request->source, sizeof(request->source));
+	uuid7_encode(request->now_us / 1000, random, request->id);
+	return true;
+}
+
+static enum MHD_Result call_answer(struct call *call);
+
+/* The first call: headers are there, the body is not. */
+static enum MHD_Result call_open(struct call *call, const char *method, const char *version)
+{
+	char part[UUID_SIZE] = "";
+	const char *query = "";
+	const char *allow = NULL;
+	const char *refusal;
+	struct request *request;
+
+	call->seen = true;
+	call->route = route_find(call, method, part, &query, &allow);
+	request = call->route && call->route->new_request ? call->route->new_request()
+							  : calloc(1, sizeof(*request));
+	if (!request)
+		return MHD_NO;
+	if (!request->free)
+		request->free = bare_free;
+	call->request = request;
+	if (!request_begin(call, request))
+		return MHD_NO;
+	strcpy(request->part, part);
+	snprintf(request->query, sizeof(request->query), "%s", query);
+	refusal = call_guard(call, version);
+	if (!refusal && !call->route)
+		refusal = allow ? REASON_METHOD : REASON_NOT_FOUND;
+	if (!refusal)
+		return MHD_YES;
+	answer_refusal(request, refusal);
+	request->answer.allow = allow;
+	call->close = true;
+	return call_answer(call);
+}
+
+/* A piece of the body; its size was bounded by Content-Length in the first call, and is bounded here again.
+ */
+static enum MHD_Result call_collect(struct call *call, const char *data, size_t *size)
+{
+	if (call->body_length + *size > REQUEST_BODY_MAX)
+		return MHD_NO;
+	if (call->body_length + *size > call->body_size) {
+		size_t larger = call->body_length + *size + 2048;
+		unsigned char *body = realloc(call->body, larger);
+
+		if (!body)
+			return MHD_NO;
+		call->body = body;
+		call->body_size = larger;
+	}
+	memcpy(call->body + call->body_length, data, *size);
+	call->body_length += *size;
+	*size = 0;
+	return MHD_YES;
+}
+
+/* The request is whole: an answer at once, or down its line. */
+static enum MHD_Result call_dispatch(struct call *call)
+{
+	struct request *request = call->request;
+	struct server *server = request->server;
+
+	request->body = (struct bytes){ call->body, call->body_length };
+	if (call->route->at_once) {
+		call->route->at_once(request);
+		return call_answer(call);
+	}
+	if (__atomic_load_n(&server->stage, __ATOMIC_ACQUIRE) == STAGE_DRAINING) {
+		struct reason reason = { .code = REASON_DRAINING };
+
+		answer_problem(request, UNAVAILABLE, &reason);
+		call->close = true;
+		return call_answer(call);
+	}
+	if (!pipeline_reserve(server->pipeline)) {
+		struct reason reason = { .code = REASON_OVERLOADED };
+
+		answer_problem(request, UNAVAILABLE, &reason);
+		return call_answer(call);
+	}
+	call->suspended = true;
+	MHD_suspend_connection(call->connection);
+	pipeline_enter(server->pipeline, &request->work, call->route->line);
+	return MHD_YES;
+}
+
+void listener_resume(struct request *request)
+{
+	MHD_resume_connection(request->call->connection);
+}
+
+static void header_number(struct MHD_Response *response, const char *name, int number)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", number);
+	MHD_add_response_header(response, name, text);
+}
+
+static enum MHD_Result call_answer(struct call *call)
+{
+	struct answer *answer = &call->request->answer;
+	struct MHD_Response *response;
+	enum MHD_Result queued;
+
+	/* an empty body is given as static text; any other moves to libmicrohttpd */
+	response = answer->body ? MHD_create_response_from_buffer(
+					  answer->length, answer->body, MHD_RESPMEM_MUST_FREE)
+				: MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+	if (!response)
+		return MHD_NO;
+	answer->body = NULL;
+	if (answer->content_type)
+		MHD_add_response_header(response, "Content-Type", answer->content_type);
+	MHD_add_response_header(response, "Cache-Control", "no-store");
+	MHD_add_response_header(response, "X-Request-Id", call->request->id);
+	if (answer->retry_after)
+		header_number(response, "Retry-After", answer->retry_after);
+	if (answer->allow)
+		MHD_add_response_header(response, "Allow", answer->allow);
+	if (answer->status == 401)
+		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+	if (call->close)
+		MHD_add_response_header(response, "Connection", "close");
+	queued = MHD_queue_response(
+		call->connection, answer->status ? (unsigned)answer->status : 500U, response);
+	MHD_destroy_response(response);
+	return queued;
+}
+
+/* libmicrohttpd calls in this order: headers, pieces of the body, then once with no size: the whole; and once
+ * more like that after the resume. */
+static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *data, size_t *size, void **context)
+{
+	struct call *call = *context;
+
+	(void)cls;
+	(void)connection;
+	(void)url;
+	if (!call)
+		return MHD_NO;
+	if (!call->seen)
+		return call_open(call, method, version);
+	if (*size > 0)
+		return call_collect(call, data, size);
+	if (call->suspended)
+		return call_answer(call);
+	return call_dispatch(call);
+}
+
+/* ---- the listener */
+
+static int socket_listen(const struct sockaddr_in *address, unsigned short *port)
+{
+	struct sockaddr_in bound;
+	socklen_t length = sizeof(bound);
+	int yes = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
+		bind(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 ||
+		listen(fd, SOMAXCONN) != 0 || getsockname(fd, (struct sockaddr *)&bound, &length) != 0) {
+		int error = errno;
+
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	*port = ntohs(bound.sin_port);
+	return fd;
+}
+
+struct listener *listener_open(struct server *server, const char *name, const struct sockaddr_in *address,
+	const struct route routes[], struct complaint *complaint)
+{
+	const unsigned flags = MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+			       MHD_USE_ITC;
+	struct listener *listener = calloc(1, sizeof(*listener));
+	char host[ADDRESS_SIZE] = "";
+	int fd;
+
+	inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
+	if (!listener) {
+		complain(complaint, "%s: out of memory", name);
+		return NULL;
+	}
+	listener->server = server;
+	listener->name = name;
+	listener->routes = routes;
+	fd = socket_listen(address, &listener->port);
+	if (fd < 0) {
+		complain(complaint, "%s: cannot listen on %s:%u: %s", name, host, ntohs(address->sin_port),
+			strerror(errno));
+		free(listener);
+		return NULL;
+	}
+	listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, listener, MHD_OPTION_LISTEN_SOCKET,
+		fd, MHD_OPTION_URI_LOG_CALLBACK, call_begin, listener, MHD_OPTION_NOTIFY_COMPLETED, call_end,
+		NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	if (listener->daemon)
+		return listener;
+	complain(complaint, "%s: libmicrohttpd could not start (threads or descriptors are out)", name);
+	close(fd);
+	free(listener);
+	return NULL;
+}
+
+unsigned short listener_port(const struct listener *listener)
+{
+	return listener->port;
+}
+
+void listener_quiesce(struct listener *listener)
+{
+	MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
+
+	if (fd != MHD_INVALID_SOCKET)
+		close(fd);
+}
+
+size_t listener_busy(struct listener *listener)
+{
+	return __atomic_load_n(&listener->busy, __ATOMIC_ACQUIRE);
+}
+
+void listener_close(struct listener *listener)
+{
+	if (!listener)
+		return;
+	MHD_stop_daemon(listener->daemon);
+	free(listener);
+}

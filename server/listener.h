@@ -1,0 +1,35 @@
+#ifndef SERVER_LISTENER_H
+#define SERVER_LISTENER_H
+/* HTTP over libmicrohttpd: collects a request under its limits, suspends the connection while the request is
+ * on its way, sends the answer when it comes back. Everything about libmicrohttpd stays behind this header.
+ */
+#include "server/request.h"
+
+struct listener;
+
+/* One row of a listener's table. Method and path match exactly; a path may hold one "{id}", a UUID. */
+struct route {
+	const char *method, *path;
+	/* A request of the route's own kind with `line`, or ... */
+	struct request *(*new_request)(void);
+	const struct step *line;
+	/* ... an answer at once, without a line. Exactly one of both. */
+	void (*at_once)(struct request *);
+	bool takes_body;
+};
+
+/* `routes` ends with a row without a method. NULL: the complaint says which address and why. */
+struct listener *listener_open(struct server *, const char *name, const struct sockaddr_in *,
+	const struct route routes[], struct complaint *);
+unsigned short listener_port(const struct listener *);
+/* No new connections from now on. */
+void listener_quiesce(struct listener *);
+/* Requests that have begun and not been answered to the last byte. */
+size_t listener_busy(struct listener *);
+/* Nothing may be under way in the pipeline. */
+void listener_close(struct listener *);
+
+/* Hands a request with its answer back to HTTP. It must not be touched afterwards. */
+void listener_resume(struct request *);
+
+#endif

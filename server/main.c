@@ -1,0 +1,387 @@
+/* vouchsafed: start in the order of DESIGN.md section 8 (configuration, store, members, node key, listen),
+ * serve, and leave without losing a request. */
+#include "server/acknowledge.h"
+#include "server/config.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/query.h"
+#include "server/release.h"
+#include "server/server.h"
+#include "server/status.h"
+#include "store/audit.h"
+#include "verifier/reasons.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { SECURE_HEAP = 64 * 1024, VAULT_THREADS = 4, WORKER_THREADS = 2, POLL_MS = 50 };
+
+static const struct route api_routes[] = {
+	{ "POST", "/v1/releases", .new_request = release_new, .line = release_line, .takes_body = true },
+	{ "POST", "/v1/releases/{id}/ack", .new_request = acknowledge_new, .line = acknowledge_line,
+		.takes_body = true },
+	{ "GET", "/livez", .at_once = status_live },
+	{ "GET", "/readyz", .at_once = status_ready },
+	{ 0 },
+};
+
+static const struct route ops_routes[] = {
+	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line },
+	{ "GET", "/livez", .at_once = status_live },
+	{ "GET", "/readyz", .at_once = status_ready },
+	{ 0 },
+};
+
+/* What main owns besides the server that requests see. */
+struct program {
+	struct config config;
+	struct server server;
+	struct vault_file vault_file;
+	struct listener *api, *ops;
+	pthread_t aws_thread;
+	bool aws_running;
+};
+
+/* ---- before anything else */
+
+static const char usage[] =
+	"usage: vouchsafed [--config FILE]\n"
+	"\n"
+	"  --config FILE   configuration (default /etc/vouchsafe/vouchsafe.json)\n"
+	"  --version       print the version and end\n"
+	"\n"
+	"SIGTERM: not ready, serve on for `drain`, refuse new work, answer all, end with 0.\n"
+	"A second SIGTERM cuts the waiting short.\n";
+
+/* Returns the configuration's path; exits for --help, --version and wrong arguments. */
+static const char *arguments_read(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 } };
+	const char *path = "/etc/vouchsafe/vouchsafe.json";
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'c') {
+			path = optarg;
+		} else {
+			fputs(option == 'v' ? "vouchsafed " VOUCHSAFE_VERSION "\n" : usage,
+				option == '?' ? stderr : stdout);
+			exit(option == '?' ? 2 : 0);
+		}
+	}
+	if (optind < argc) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+	return path;
+}
+
+/* No core dumps, no debugger of the same user; the node key's memory locked. */
+static bool process_protect(struct complaint *complaint)
+{
+	const struct rlimit none = { 0, 0 };
+
+	umask(077);
+	if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
+		return complain(complaint, "core dumps could not be switched off: %s", strerror(errno));
+	if (CRYPTO_secure_malloc_init(SECURE_HEAP, 16) != 1)
+		return complain(complaint,
+			"no locked memory for the node key; allow it (RLIMIT_MEMLOCK, in systemd "
+			"LimitMEMLOCK=1M)");
+	return true;
+}
+
+static void signals_block(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+/* Waits at most `ms` (-1: for ever). True: the program is told to end. */
+static bool told_to_end(int ms)
+{
+	long long until = pipeline_now() + ms * 1000000LL;
+	sigset_t set;
+
+	signals_block(&set);
+	for (;;) {
+		long long left = ms < 0 ? 3600LL * 1000000000 : until - pipeline_now();
+		struct timespec wait = { .tv_sec = left > 0 ? left / 1000000000 : 0,
+			.tv_nsec = left > 0 ? left % 1000000000 : 0 };
+		int got = sigtimedwait(&set, NULL, &wait);
+
+		if (got == SIGTERM || got == SIGINT)
+			return true;
+		if (got == SIGHUP)
+			log_line(LOG_WARNING, "not-reloaded", "text",
+				"this version reads its files at start alone; restart it", NULL);
+		if (ms >= 0 && pipeline_now() >= until)
+			return false;
+	}
+}
+
+/* ---- start */
+
+static void member_said(void *context, const char *member, enum member_state state, const char *why)
+{
+	(void)context;
+	log_line(state == MEMBER_UP ? LOG_INFO : LOG_ERROR, state == MEMBER_UP ? "member-up" : "member-down",
+		"member", member, "text", why, NULL);
+}
+
+static bool not_set_up(const struct program *p, struct complaint *complaint, const struct reason *reason)
+{
+	return complain(complaint, "the vault is not set up (%s); run: vouchsafe vault apply --config %s",
+		reason->text, p->config.path);
+}
+
+/* Whose canary and pins stand in the store; then the members' side. */
+static bool vault_start(struct program *p, struct complaint *complaint)
+{
+	struct member_pin pins[MEMBERS_MAX];
+	struct envelope canary = { 0 };
+	struct reason reason;
+	unsigned i;
+
+	if (!vault_file_load(p->config.vault, &p->vault_file, complaint))
+		return false;
+	for (i = 0; i < p->vault_file.n_members; i++)
+		if (store_member_get(p->server.store, p->vault_file.members[i].name, &pins[i], &reason) != OK)
+			return not_set_up(p, complaint, &reason);
+	if (store_envelope_get(p->server.store, "canary", 0, &canary, &reason) != OK)
+		return not_set_up(p, complaint, &reason);
+	p->server.vault = vault_open(&p->vault_file, pins, &canary, member_said, NULL, complaint);
+	envelope_clear(&canary);
+	return p->server.vault != NULL;
+}
+
+/* Without the node key nothing can be acknowledged, so nothing listens until a member has handed it out.
+ * False: told to end meanwhile, or the store has none. */
+static bool node_key_take(struct program *p, struct complaint *complaint)
+{
+	struct envelope node = { 0 };
+	struct reason reason;
+	enum outcome outcome;
+	unsigned tries;
+
+	if (store_envelope_get(p->server.store, "node", 0, &node, &reason) != OK)
+		return not_set_up(p, complaint, &reason);
+	for (tries = 0;; tries++) {
+		outcome = vault_take_node_key(p->server.vault, &node, pipeline_now() + 2000000000LL, &reason);
+		if (outcome == OK)
+			break;
+		if (tries % 20 == 0)
+			log_line(LOG_WARNING, "waiting-for-member", "text", reason.text, "mend",
+				"start it: vouchsafe-vault --member NAME --vault FILE", NULL);
+		if (told_to_end(250))
+			break;
+	}
+	envelope_clear(&node);
+	return outcome == OK || complain(complaint, "told to end before a member of the vault was up");
+}
+
+static void warn_policy(void *context, const char *text)
+{
+	(void)context;
+	log_line(LOG_WARNING, "policy-warning", "text", text, NULL);
+}
+
+/* A rule whose secret nobody has stored makes its instances wait: say it before they do. */
+static void warn_missing_secrets(struct program *p)
+{
+	size_t i;
+	size_t j;
+
+	for (i = 0; i < policy_rules(p->server.policy); i++) {
+		const struct rule *rule = policy_rule(p->server.policy, i);
+		const char *name;
+
+		for (j = 0; (name = rule_secret(rule, j)); j++) {
+			struct envelope envelope = { 0 };
+			struct reason reason;
+
+			if (store_envelope_get(p->server.store, name, 0, &envelope, &reason) != OK)
+				log_line(LOG_WARNING, "secret-missing", "rule", rule_name(rule), "secret",
+					name, "mend", "vouchsafe secret put NAME --kind KIND", NULL);
+			envelope_clear(&envelope);
+		}
+	}
+}
+
+/* The node's first lines of the trail. */
+static bool start_record(struct program *p, struct complaint *complaint)
+{
+	struct record started = {
+		.kind = RECORD_EVENT, .event = "node.started", .comment = "vouchsafed " VOUCHSAFE_VERSION
+	};
+	struct record loaded = { .kind = RECORD_EVENT, .event = "policy.loaded" };
+	struct record *batch[] = { &started, &loaded };
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	started.now_us = loaded.now_us = (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	started.outcome = loaded.outcome = OK;
+	loaded.policy_sha256 = policy_sha256(p->server.policy);
+	store_record(p->server.store, batch, 2);
+	if (started.outcome == OK && loaded.outcome == OK)
+		return true;
+	return complain(complaint, "the store takes no events: %s", started.reason.text);
+}
+
+static void *aws_thread(void *aws)
+{
+	aws_run(aws);
+	return NULL;
+}
+
+static bool lines_start(struct program *p, struct complaint *complaint)
+{
+	const unsigned threads[QUEUES] = { [WORKERS] = WORKER_THREADS,
+		[COMMITTER] = 1,
+		[VAULT] = VAULT_THREADS,
+		[READERS] = 1,
+		[LISTENER] = 1 };
+
+	p->server.aws = aws_open(&p->config.aws, complaint);
+	if (!p->server.aws)
+		return false;
+	if (pthread_create(&p->aws_thread, NULL, aws_thread, p->server.aws) != 0)
+		return complain(complaint, "the AWS thread could not be started");
+	p->aws_running = true;
+	p->server.pipeline = pipeline_open(p->config.waiting, threads);
+	return p->server.pipeline || complain(complaint, "the pipeline's threads could not be started");
+}
+
+static void listening_log(
+	const char *name, const struct sockaddr_in *address, const struct listener *listener)
+{
+	char host[ADDRESS_SIZE] = "";
+	char text[ADDRESS_SIZE + 8];
+
+	inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
+	snprintf(text, sizeof(text), "%s:%u", host, listener_port(listener));
+	log_line(LOG_INFO, "listening", "listener", name, "address", text, NULL);
+}
+
+static bool listeners_start(struct program *p, struct complaint *complaint)
+{
+	p->ops = listener_open(&p->server, "ops_listen", &p->config.ops_listen, ops_routes, complaint);
+	p->api = p->ops ? listener_open(&p->server, "listen", &p->config.listen, api_routes, complaint)
+			: NULL;
+	if (!p->api)
+		return false;
+	listening_log("ops", &p->config.ops_listen, p->ops);
+	listening_log("api", &p->config.listen, p->api);
+	return true;
+}
+
+static bool program_start(struct program *p, const char *path, struct complaint *complaint)
+{
+	if (!process_protect(complaint) || !config_load(path, &p->config, complaint))
+		return false;
+	p->server.config = &p->config;
+	if (p->config.development)
+		log_line(LOG_WARNING, "development", "text",
+			"\"development\": true: AWS's answers may come from anyone; never for real secrets",
+			NULL);
+	p->server.policy = config_policy(&p->config, complaint);
+	if (!p->server.policy)
+		return false;
+	policy_warnings(p->server.policy, warn_policy, NULL);
+	p->server.store = store_open(p->config.store, STORE_SERVE, p->config.node, complaint);
+	if (!p->server.store)
+		return false;
+	p->server.reader = store_open(p->config.store, STORE_READ, p->config.node, complaint);
+	if (!p->server.reader || !vault_start(p, complaint) || !node_key_take(p, complaint))
+		return false;
+	warn_missing_secrets(p);
+	return lines_start(p, complaint) && start_record(p, complaint) && listeners_start(p, complaint);
+}
+
+/* ---- end */
+
+static void stage_set(struct program *p, enum stage stage)
+{
+	__atomic_store_n(&p->server.stage, stage, __ATOMIC_RELEASE);
+}
+
+/* All that has begun is answered to its last byte, or its deadline and a little more has passed. */
+static void drain(struct program *p)
+{
+	long long until = pipeline_now() + (p->config.deadline_ms + 2000) * 1000000;
+
+	while (listener_busy(p->api) + listener_busy(p->ops) > 0 && pipeline_now() < until)
+		told_to_end(POLL_MS);
+	/* every step gives up at its deadline, so this ends */
+	while (pipeline_under_way(p->server.pipeline) > 0)
+		told_to_end(POLL_MS);
+}
+
+static void program_leave(struct program *p)
+{
+	log_line(LOG_INFO, "leaving", "text", "not ready; a second signal cuts the waiting short", NULL);
+	stage_set(p, STAGE_LEAVING);
+	told_to_end((int)p->config.drain_ms);
+	stage_set(p, STAGE_DRAINING);
+	listener_quiesce(p->api);
+	listener_quiesce(p->ops);
+	drain(p);
+}
+
+static void program_end(struct program *p)
+{
+	listener_close(p->api);
+	listener_close(p->ops);
+	pipeline_close(p->server.pipeline);
+	if (p->aws_running) {
+		aws_stop(p->server.aws);
+		pthread_join(p->aws_thread, NULL);
+	}
+	if (p->server.aws)
+		aws_close(p->server.aws);
+	if (p->server.vault)
+		vault_close(p->server.vault);
+	if (p->server.reader)
+		store_close(p->server.reader);
+	if (p->server.store)
+		store_close(p->server.store);
+	policy_free(p->server.policy);
+}
+
+int main(int argc, char **argv)
+{
+	const char *path = arguments_read(argc, argv);
+	struct complaint complaint = { "" };
+	static struct program program;
+	sigset_t set;
+	bool started;
+
+	signals_block(&set);
+	started = program_start(&program, path, &complaint);
+	if (started) {
+		told_to_end(-1);
+		program_leave(&program);
+	} else {
+		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);
+	}
+	program_end(&program);
+	if (started)
+		log_line(LOG_INFO, "ended", NULL);
+	return started ? 0 : 1;
+}

@@ -1,0 +1,330 @@
+/* The auditor's line. A query is itself an event, committed before its first row is read. */
+#include "server/query.h"
+
+#include "server/answer.h"
+#include "server/record.h"
+#include "server/server.h"
+#include "store/audit.h"
+#include "verifier/reasons.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VALUE_MAX = 256, CURSOR_MAC = 16, CURSOR_BYTES = 8 + CURSOR_MAC };
+
+struct query {
+	struct request request; /* first */
+	char actor[NAME_SIZE + 16];
+	char instance_id[VALUE_MAX], role[VALUE_MAX], event[VALUE_MAX], outcome[VALUE_MAX];
+	struct audit_filter filter;
+	/* the answer, as it grows */
+	FILE *out;
+	char *text;
+	size_t length;
+	unsigned rows;
+	long long last_seq;
+	bool more;
+};
+
+/* ---- who asks */
+
+/* Compares with every entry, and each in constant time: the time tells nothing about which was near. */
+static const struct audit_access *access_find(const struct config *config, const char *authorization)
+{
+	static const char scheme[] = "Bearer ";
+	const struct audit_access *found = NULL;
+	unsigned char hash[32];
+	const char *token;
+	unsigned i;
+
+	if (strncmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+		return NULL;
+	token = authorization + sizeof(scheme) - 1;
+	if (!EVP_Digest(token, strlen(token), hash, NULL, EVP_sha256(), NULL))
+		return NULL;
+	for (i = 0; i < config->n_access; i++)
+		if (CRYPTO_memcmp(config->access[i].token_sha256, hash, sizeof(hash)) == 0)
+			found = &config->access[i];
+	return found;
+}
+
+/* ---- what is asked */
+
+static int hex_value(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *found = c ? strchr(digits, c | 0x20) : NULL;
+
+	return found ? (int)(found - digits) : -1;
+}
+
+/* Percent-decoding (RFC 3986) of one value; a raw '+' stays one. No control characters come out. */
+static bool value_decode(const char *text, size_t length, char value[VALUE_MAX])
+{
+	size_t n = 0;
+	size_t i;
+
+	for (i = 0; i < length && n + 1 < VALUE_MAX; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c == '%') {
+			if (i + 2 >= length || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0)
+				return false;
+			c = (unsigned char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+			i += 2;
+		}
+		if (c < 0x20 || c > 0x7e)
+			return false;
+		value[n++] = (char)c;
+	}
+	value[n] = '\0';
+	return i == length;
+}
+
+/* Ties a cursor to the query that it goes on with: everything but the limit. */
+static bool cursor_mac(struct query *q, long long seq, unsigned char mac[32])
+{
+	const struct audit_filter *filter = &q->filter;
+	char text[6 * VALUE_MAX];
+	int length;
+
+	length = snprintf(text, sizeof(text), "%lld\n%s\n%s\n%s\n%s\n%lld\n%lld\n%d", seq, q->instance_id,
+		q->role, q->event, q->outcome, filter->since_us, filter->until_us, filter->ascending);
+	if (length < 0 || (size_t)length >= sizeof(text))
+		return false;
+	vault_cursor_mac(
+		q->request.server->vault, (struct bytes){ (const unsigned char *)text, (size_t)length }, mac);
+	return true;
+}
+
+static bool cursor_encode(struct query *q, long long seq, char text[BASE64_SIZE(CURSOR_BYTES)])
+{
+	unsigned char bytes[8 + 32];
+	unsigned i;
+
+	for (i = 0; i < 8; i++)
+		bytes[i] = (unsigned char)(seq >> (56 - 8 * i));
+	if (!cursor_mac(q, seq, bytes + 8))
+		return false;
+	base64url_encode((struct bytes){ bytes, CURSOR_BYTES }, text);
+	return true;
+}
+
+static bool cursor_decode(struct query *q, const char *text)
+{
+	unsigned char bytes[CURSOR_BYTES];
+	unsigned char mac[32];
+	size_t length = sizeof(bytes);
+	unsigned long long seq = 0;
+	unsigned i;
+
+	if (!base64url_decode(text, strlen(text), bytes, &length) || length != sizeof(bytes))
+		return false;
+	for (i = 0; i < 8; i++)
+		seq = seq << 8 | bytes[i];
+	if (!cursor_mac(q, (long long)seq, mac) || CRYPTO_memcmp(mac, bytes + 8, CURSOR_MAC) != 0)
+		return false;
+	q->filter.after_seq = (long long)seq;
+	return true;
+}
+
+static bool limit_decode(const char *text, unsigned *limit)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits == 0 || digits > 6 || text[digits])
+		return false;
+	*limit = (unsigned)strtoul(text, NULL, 10);
+	return *limit >= 1 && *limit <= AUDIT_LIMIT_MAX;
+}
+
+/* One name and value of the query; the cursor is kept for the end, when the rest is known. */
+static bool parameter_take(struct query *q, const char *name, const char *value, char cursor[VALUE_MAX])
+{
+	struct audit_filter *filter = &q->filter;
+	struct {
+		const char *name;
+		char *kept;
+	} texts[] = { { "instance-id", q->instance_id }, { "role", q->role }, { "event", q->event },
+		{ "outcome", q->outcome }, { "cursor", cursor } };
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (strcmp(texts[i].name, name) != 0)
+			continue;
+		if (texts[i].kept[0] || !value[0])
+			return false;
+		strcpy(texts[i].kept, value);
+		return true;
+	}
+	if (strcmp(name, "since") == 0)
+		return !filter->since_us && timestamp_decode(value, &filter->since_us);
+	if (strcmp(name, "until") == 0)
+		return !filter->until_us && timestamp_decode(value, &filter->until_us);
+	if (strcmp(name, "limit") == 0)
+		return !filter->limit && limit_decode(value, &filter->limit);
+	if (strcmp(name, "order") == 0) {
+		filter->ascending = strcmp(value, "ascending") == 0;
+		return filter->ascending || strcmp(value, "descending") == 0;
+	}
+	return false;
+}
+
+/* What is wrong with the query stands in the problem by the parameter's place, never by its text. */
+static enum outcome parameters_parse(struct query *q, struct reason *reason)
+{
+	const char *at = q->request.query;
+	char cursor[VALUE_MAX] = "";
+	unsigned place = 0;
+
+	while (*at) {
+		size_t length = strcspn(at, "&");
+		const char *equals = memchr(at, '=', length);
+		char name[VALUE_MAX], value[VALUE_MAX];
+
+		place++;
+		if (!equals || !value_decode(at, (size_t)(equals - at), name) ||
+			!value_decode(equals + 1, length - (size_t)(equals + 1 - at), value) ||
+			!parameter_take(q, name, value, cursor))
+			return refused(reason, REASON_MALFORMED,
+				"query: parameter %u is unknown, given twice, or not of its form", place);
+		at += length;
+		at += *at == '&';
+	}
+	if (!q->filter.limit)
+		q->filter.limit = AUDIT_LIMIT_DEFAULT;
+	if (cursor[0] && !cursor_decode(q, cursor))
+		return refused(reason, REASON_MALFORMED, "query: the cursor does not belong to this query");
+	return OK;
+}
+
+static const char *or_null(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+static enum outcome parse(struct work *work)
+{
+	struct query *q = (struct query *)work;
+	const struct audit_access *access = access_find(q->request.server->config, q->request.authorization);
+	enum outcome outcome;
+
+	if (!access)
+		return refused(&work->reason, REASON_UNAUTHORIZED, "no token of audit_access");
+	snprintf(q->actor, sizeof(q->actor), "auditor:%s", access->name);
+	outcome = parameters_parse(q, &work->reason);
+	q->filter.instance_id = or_null(q->instance_id);
+	q->filter.role = or_null(q->role);
+	q->filter.event = or_null(q->event);
+	q->filter.outcome = or_null(q->outcome);
+	return outcome;
+}
+
+static bool owe(struct request *request, struct record *record)
+{
+	struct query *q = (struct query *)request;
+
+	if (record->outcome != OK)
+		return false;
+	record->kind = RECORD_EVENT;
+	record->event = "audit.queried";
+	record->actor = q->actor;
+	record->comment = or_null(request->query);
+	return true;
+}
+
+/* ---- the rows */
+
+static bool row_add(void *context, const struct audit_event *event)
+{
+	struct query *q = context;
+
+	fputs(q->rows++ ? "," : "", q->out);
+	fwrite(event->text.data, 1, event->text.length, q->out);
+	q->last_seq = event->seq;
+	return !ferror(q->out);
+}
+
+static enum outcome rows_read(struct query *q, struct reason *reason)
+{
+	enum outcome outcome;
+
+	fputs("{\"events\":[", q->out);
+	outcome = audit_query(q->request.server->reader, &q->filter, row_add, q, &q->more, reason);
+	fputs("]", q->out);
+	if (outcome == OK && q->more && q->rows) {
+		char cursor[BASE64_SIZE(CURSOR_BYTES)];
+
+		if (!cursor_encode(q, q->last_seq, cursor))
+			return fault(reason, REASON_INTERNAL, "the cursor could not be made");
+		fprintf(q->out, ",\"next_cursor\":\"%s\"", cursor);
+	}
+	fputs("}", q->out);
+	return outcome;
+}
+
+static enum outcome query(struct work *work)
+{
+	struct query *q = (struct query *)work;
+	enum outcome outcome;
+	bool whole;
+
+	q->out = open_memstream(&q->text, &q->length);
+	if (!q->out)
+		return fault(&work->reason, REASON_INTERNAL, "out of memory");
+	outcome = rows_read(q, &work->reason);
+	whole = !ferror(q->out);
+	whole = fclose(q->out) == 0 && whole;
+	if (outcome == OK && !whole)
+		return fault(&work->reason, REASON_INTERNAL, "out of memory");
+	return outcome;
+}
+
+static void answer(struct work *const batch[], size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct query *q = (struct query *)batch[i];
+
+		if (batch[i]->outcome == OK) {
+			answer_text(&q->request, 200, "application/json", q->text, q->length);
+			q->text = NULL;
+		} else {
+			answer_problem(&q->request, batch[i]->outcome, &batch[i]->reason);
+		}
+	}
+	answer_send(batch, n);
+}
+
+static void query_free(struct request *request)
+{
+	struct query *q = (struct query *)request;
+
+	free(q->text);
+	free(q);
+}
+
+struct request *query_new(void)
+{
+	struct query *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->request.owe = owe;
+	q->request.free = query_free;
+	return &q->request;
+}
+
+const struct step query_line[] = {
+	/* clang-format off */
+	{ "parse",  WORKERS,   .one = parse },
+	{ "record", COMMITTER, .batch = record_batch, .even_if_refused = true },
+	{ "query",  READERS,   .one = query },
+	{ "answer", LISTENER,  .batch = answer, .even_if_refused = true },
+	{ 0 }
+	/* clang-format on */
+};

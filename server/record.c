@@ -1,0 +1,48 @@
+/* The committer's step: from requests to the store's records and back. */
+#include "server/record.h"
+
+#include "server/request.h"
+#include "server/server.h"
+
+#include <string.h>
+
+static void record_begin(struct request *request)
+{
+	request->record = (struct record){ .now_us = request->now_us,
+		.request_id = request->id,
+		.source = request->source,
+		.outcome = request->work.outcome,
+		.reason = request->work.reason };
+}
+
+static void record_end(struct request *request)
+{
+	request->work.outcome = request->record.outcome;
+	request->work.reason = request->record.reason;
+	if (request->recorded)
+		request->recorded(request, &request->record);
+}
+
+void record_batch(struct work *const batch[], size_t n)
+{
+	struct record *records[PIPELINE_BATCH_MAX];
+	struct request *owing[PIPELINE_BATCH_MAX];
+	size_t owed = 0;
+	size_t i;
+
+	_Static_assert((int)PIPELINE_BATCH_MAX <= (int)STORE_BATCH_MAX,
+		"a batch of the pipeline is one of the store");
+	for (i = 0; i < n; i++) {
+		struct request *request = (struct request *)batch[i];
+
+		record_begin(request);
+		if (!request->owe(request, &request->record))
+			continue;
+		owing[owed] = request;
+		records[owed++] = &request->record;
+	}
+	if (owed)
+		store_record(owing[0]->server->store, records, owed);
+	for (i = 0; i < owed; i++)
+		record_end(owing[i]);
+}

@@ -1,0 +1,190 @@
+/* The way of an assertion, top to bottom. A step that does not come to OK skips to `record`, which writes
+ * down why, and to `answer`. Nothing goes back; no step knows its neighbours. pipeline.c moves, this says
+ * what. */
+#include "server/release.h"
+
+#include "server/answer.h"
+#include "server/record.h"
+#include "server/server.h"
+#include "verifier/reasons.h"
+#include "verifier/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum outcome parse(struct work *work)
+{
+	struct release *r = (struct release *)work;
+	enum outcome outcome;
+
+	outcome = release_request_parse(r->request.body, &r->assertion, &r->recipient, &work->reason);
+	r->parsed = outcome == OK;
+	return outcome;
+}
+
+static enum outcome admit(struct work *work)
+{
+	struct release *r = (struct release *)work;
+
+	r->policy = policy_dup(r->request.server->policy);
+	return policy_admit(r->policy, &r->assertion, &r->rule, &r->demand, &work->reason);
+}
+
+static enum outcome verify(struct work *work)
+{
+	struct release *r = (struct release *)work;
+	enum outcome outcome;
+
+	outcome = proof_verify(&r->demand, &r->assertion, r->request.peer, &work->reason);
+	if (outcome == REFUSED && (r->claims = claims_new()))
+		proof_check_peer(r->claims, &r->demand, &r->assertion, r->request.peer, "");
+	return outcome;
+}
+
+static void confirmed(struct confirmation *confirmation)
+{
+	struct release *r = (struct release *)((char *)confirmation - offsetof(struct release, confirmation));
+
+	r->claims = confirmation->claims;
+	r->request.work.reason = confirmation->reason;
+	pipeline_done(&r->request.work, confirmation->outcome);
+}
+
+static void confirm(struct work *work)
+{
+	struct release *r = (struct release *)work;
+
+	r->confirmation = (struct confirmation){ .assertion = &r->assertion,
+		.demand = &r->demand,
+		.peer = r->request.peer,
+		.now = (time_t)(r->request.now_us / 1000000),
+		.deadline = work->deadline,
+		.done = confirmed };
+	aws_confirm(r->request.server->aws, &r->confirmation);
+}
+
+/* The vault is asked for here, before the burn: with no member up an outage would burn the fleet. */
+static enum outcome decide(struct work *work)
+{
+	struct release *r = (struct release *)work;
+	time_t now = (time_t)(r->request.now_us / 1000000);
+	enum outcome outcome;
+
+	outcome = policy_decide(r->rule, r->claims, now, &r->decision, &work->reason);
+	if (outcome == OK && !vault_ready(r->request.server->vault))
+		return unavailable(&work->reason, REASON_VAULT, "no member of the vault is up");
+	return outcome;
+}
+
+/* What has been parsed owes a line of the trail, granted or refused. What is merely unavailable does not. */
+static bool owe(struct request *request, struct record *record)
+{
+	struct release *r = (struct release *)request;
+
+	if (!r->parsed || (record->outcome != OK && record->outcome != REFUSED))
+		return false;
+	record->kind = RECORD_RELEASE;
+	record->assertion = &r->assertion;
+	record->recipient = &r->recipient;
+	record->claims = r->claims;
+	record->decision = record->outcome == OK ? &r->decision : NULL;
+	record->policy_sha256 = policy_sha256(r->policy);
+	record->rule = r->rule ? rule_name(r->rule) : NULL;
+	record->unbound_key = r->rule && rule_unbound_key(r->rule);
+	return true;
+}
+
+static void recorded(struct request *request, struct record *record)
+{
+	struct release *r = (struct release *)request;
+
+	r->grant = record->grant;
+}
+
+static enum outcome seal(struct work *work)
+{
+	struct release *r = (struct release *)work;
+
+	return vault_seal(r->request.server->vault, r->grant, work->deadline, &r->sealed, &work->reason);
+}
+
+static json_t *secrets_json(const struct grant *grant)
+{
+	const struct envelope *envelope;
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; (envelope = grant_envelope(grant, i)); i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", envelope->name, "kind",
+						    envelope->kind, "version", (int)envelope->version));
+	return list;
+}
+
+static void answer_release(struct release *r)
+{
+	char *sealed = malloc(BASE64_SIZE(r->sealed.length));
+	json_t *body;
+
+	if (!sealed) {
+		answer_problem(&r->request, FAULT, &r->request.work.reason);
+		return;
+	}
+	base64_encode((struct bytes){ r->sealed.data, r->sealed.length }, sealed);
+	body = json_pack("{s:s, s:s, s:o}", "release_id", grant_release_id(r->grant), "sealed", sealed,
+		"secrets", secrets_json(r->grant));
+	free(sealed);
+	answer_json(&r->request, 200, body);
+}
+
+static void answer(struct work *const batch[], size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct release *r = (struct release *)batch[i];
+
+		if (batch[i]->outcome == OK)
+			answer_release(r);
+		else
+			answer_problem(&r->request, batch[i]->outcome, &batch[i]->reason);
+	}
+	answer_send(batch, n);
+}
+
+static void release_free(struct request *request)
+{
+	struct release *r = (struct release *)request;
+
+	sealed_clear(&r->sealed);
+	grant_free(r->grant);
+	claims_free(r->claims);
+	policy_free(r->policy);
+	free(r);
+}
+
+struct request *release_new(void)
+{
+	struct release *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->request.owe = owe;
+	r->request.recorded = recorded;
+	r->request.free = release_free;
+	return &r->request;
+}
+
+const struct step release_line[] = {
+	/* clang-format off */
+	/* step        taken by   what */
+	{ "parse",     WORKERS,   .one = parse },
+	{ "admit",     WORKERS,   .one = admit },          /* a rule for this role, account, region? what does it demand? */
+	{ "verify",    WORKERS,   .one = verify },         /* all that can be checked offline */
+	{ "confirm",   WORKERS,   .begin = confirm },      /* EC2, IAM: comes back from the AWS thread */
+	{ "decide",    WORKERS,   .one = decide },
+	{ "record",    COMMITTER, .batch = record_batch, .even_if_refused = true }, /* ONE transaction; makes the grant */
+	{ "seal",      VAULT,     .one = seal },
+	{ "answer",    LISTENER,  .batch = answer, .even_if_refused = true },
+	{ 0 }
+	/* clang-format on */
+};

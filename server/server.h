@@ -1,0 +1,27 @@
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+/* What all requests share. Made by main.c before anything listens; only `stage` changes afterwards. */
+#include "aws/confirm.h"
+#include "policy/policy.h"
+#include "server/config.h"
+#include "store/store.h"
+#include "vault/vault.h"
+
+enum stage {
+	STAGE_SERVING,
+	STAGE_LEAVING, /* not ready any more, still serving, so that balancers have time to see it */
+	STAGE_DRAINING /* new requests are refused, those under way are answered */
+};
+
+struct server {
+	const struct config *config;
+	struct policy *policy;
+	struct aws *aws;
+	struct store *store; /* the committer's alone */
+	struct store *reader; /* the readers' lane's alone */
+	struct vault *vault;
+	struct pipeline *pipeline;
+	enum stage stage; /* atomic */
+};
+
+#endif

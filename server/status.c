@@ -1,0 +1,45 @@
+/* /livez and /readyz. */
+#include "server/status.h"
+
+#include "server/answer.h"
+#include "server/server.h"
+#include "verifier/reasons.h"
+
+#include <string.h>
+
+void status_live(struct request *request)
+{
+	if (request->query[0])
+		answer_refusal(request, REASON_NOT_FOUND);
+	else
+		answer_json(request, 200, json_pack("{s:b}", "live", 1));
+}
+
+static json_t *verbose_json(struct server *server, bool ready)
+{
+	struct aws_counts counts;
+
+	aws_counts_get(server->aws, &counts);
+	return json_pack("{s:b, s:s, s:b, s:s, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "ready", ready,
+		"node", server->config->node, "development", server->config->development, "policy",
+		policy_sha256(server->policy), "vault", vault_ready(server->vault) ? "up" : "down",
+		"under_way", (json_int_t)pipeline_under_way(server->pipeline), "aws", "calls_ec2",
+		(json_int_t)counts.calls_ec2, "calls_iam", (json_int_t)counts.calls_iam, "failed_ec2",
+		(json_int_t)counts.failed_ec2, "failed_iam", (json_int_t)counts.failed_iam, "cached_iam",
+		(json_int_t)counts.cached_iam);
+}
+
+void status_ready(struct request *request)
+{
+	struct server *server = request->server;
+	bool ready = __atomic_load_n(&server->stage, __ATOMIC_ACQUIRE) == STAGE_SERVING;
+	bool verbose = strcmp(request->query, "verbose") == 0;
+
+	if (request->query[0] && !verbose)
+		answer_refusal(request, REASON_NOT_FOUND);
+	else if (verbose)
+		answer_json(request, ready ? 200 : 503, verbose_json(server, ready));
+	else
+		answer_json(request, ready ? 200 : 503,
+			json_pack("{s:b, s:b}", "ready", ready, "development", server->config->development));
+}
