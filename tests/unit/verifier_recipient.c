@@ -1,0 +1,197 @@
+/* CSRs: only a P-256 key with its own signature comes through (ATTACKS 42). */
+#include "tests/unit/unit.h"
+#include "verifier/reasons.h"
+#include "verifier/recipient.h"
+
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A request in PEM for `key`, signed by `signer`; the caller frees. */
+static char *request_pem(EVP_PKEY *key, EVP_PKEY *signer, const char *name)
+{
+	X509_REQ *request = X509_REQ_new();
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *text;
+	char *data;
+	long length;
+
+	X509_REQ_set_pubkey(request, key);
+	if (name)
+		X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request), "CN", MBSTRING_ASC,
+			(const unsigned char *)name, -1, -1, 0);
+	assert_true(X509_REQ_sign(request, signer, EVP_sha256()) > 0);
+	PEM_write_bio_X509_REQ(bio, request);
+	length = BIO_get_mem_data(bio, &data);
+	text = strndup(data, (size_t)length);
+	BIO_free(bio);
+	X509_REQ_free(request);
+	return text;
+}
+
+static enum outcome parse(const char *pem, struct recipient *recipient, struct reason *reason)
+{
+	return recipient_parse(pem, strlen(pem), recipient, reason);
+}
+
+static void good_one(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *plain = request_pem(key, key, NULL);
+	char *named = request_pem(key, key, "root; CA:TRUE");
+	unsigned char *der = NULL;
+	struct recipient a, b;
+	struct reason reason;
+	int length;
+
+	(void)state;
+	assert_int_equal(parse(plain, &a, &reason), OK);
+	assert_int_equal(parse(named, &b, &reason), OK);
+	length = i2d_PUBKEY(key, &der);
+	assert_int_equal(a.spki_length, length);
+	assert_memory_equal(a.spki, der, (size_t)length);
+	assert_memory_equal(a.sha256, b.sha256, 32); /* names change nothing */
+	OPENSSL_free(der);
+	free(plain);
+	free(named);
+	EVP_PKEY_free(key);
+}
+
+/* The same key in compressed form is the same recipient. */
+static void one_key_one_hash(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *uncompressed = request_pem(key, key, NULL);
+	char *compressed;
+	struct recipient a, b;
+	struct reason reason;
+
+	(void)state;
+	assert_true(EVP_PKEY_set_utf8_string_param(key, "point-format", "compressed"));
+	compressed = request_pem(key, key, NULL);
+	assert_string_not_equal(compressed, uncompressed);
+	assert_int_equal(parse(uncompressed, &a, &reason), OK);
+	assert_int_equal(parse(compressed, &b, &reason), OK);
+	assert_int_equal(a.spki_length, b.spki_length);
+	assert_memory_equal(a.sha256, b.sha256, 32);
+	free(compressed);
+	free(uncompressed);
+	EVP_PKEY_free(key);
+}
+
+static void refuse_key(EVP_PKEY *key)
+{
+	struct recipient recipient;
+	struct reason reason;
+	char *pem = request_pem(key, key, NULL);
+
+	assert_int_equal(parse(pem, &recipient, &reason), REFUSED);
+	assert_string_equal(reason.code, REASON_MALFORMED);
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
+static void other_keys(void **state)
+{
+	(void)state;
+	refuse_key(EVP_EC_gen("P-384"));
+	refuse_key(EVP_EC_gen("secp256k1"));
+	refuse_key(EVP_RSA_gen(2048));
+}
+
+static void foreign_signature(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	EVP_PKEY *other = EVP_EC_gen("P-256");
+	char *pem = request_pem(key, other, NULL);
+	struct recipient recipient;
+	struct reason reason;
+
+	(void)state;
+	assert_int_equal(parse(pem, &recipient, &reason), REFUSED);
+	assert_non_null(strstr(reason.text, "signature"));
+	free(pem);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+}
+
+static void what_stands_around(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *pem = request_pem(key, key, NULL);
+	char text[4096];
+	struct recipient recipient;
+	struct reason reason;
+	size_t i;
+
+	(void)state;
+	snprintf(text, sizeof(text), "%s\r\n \n", pem);
+	assert_int_equal(parse(text, &recipient, &reason), OK);
+	snprintf(text, sizeof(text), "x\n%s", pem);
+	assert_int_equal(parse(text, &recipient, &reason), REFUSED);
+	snprintf(text, sizeof(text), "%sx", pem);
+	assert_int_equal(parse(text, &recipient, &reason), REFUSED);
+	snprintf(text, sizeof(text), "%s%s", pem, pem);
+	assert_int_equal(parse(text, &recipient, &reason), REFUSED);
+	assert_int_equal(parse("", &recipient, &reason), REFUSED);
+	/* cut anywhere */
+	for (i = 0; i + 2 < strlen(pem); i++)
+		assert_int_equal(recipient_parse(pem, i, &recipient, &reason), REFUSED);
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
+/* Every single bit of the request: refused, or the same key still (a bit of the PEM's armour). */
+static void every_bit(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *pem = request_pem(key, key, NULL);
+	struct recipient good, recipient;
+	struct reason reason;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(parse(pem, &good, &reason), OK);
+	for (i = 0; pem[i]; i++) {
+		char kept = pem[i];
+
+		pem[i] = (char)(pem[i] ^ 1);
+		if (parse(pem, &recipient, &reason) == OK)
+			assert_memory_equal(recipient.sha256, good.sha256, 32);
+		pem[i] = kept;
+	}
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
+static void too_large(void **state)
+{
+	static char text[CSR_PEM_MAX + 2];
+	struct recipient recipient;
+	struct reason reason;
+
+	(void)state;
+	memset(text, 'A', sizeof(text) - 1);
+	assert_int_equal(recipient_parse(text, sizeof(text) - 1, &recipient, &reason), REFUSED);
+	assert_non_null(strstr(reason.text, "larger"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good_one),
+		cmocka_unit_test(one_key_one_hash),
+		cmocka_unit_test(other_keys),
+		cmocka_unit_test(foreign_signature),
+		cmocka_unit_test(what_stands_around),
+		cmocka_unit_test(every_bit),
+		cmocka_unit_test(too_large),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
