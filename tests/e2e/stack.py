@@ -1,0 +1,317 @@
+"""A whole vouchsafe in a temporary folder: simulated AWS, SoftHSM token, store, member process, server.
+
+As root the server and the member process run under two users of their own (numbers that no account needs to have);
+otherwise all run as the caller. Everything listens on loopback, on ports that the kernel chose.
+"""
+import base64
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from awssim import AwsSim
+
+SERVER_UID, MEMBER_UID = 64100, 64101
+MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+SECONDS = 30  # the longest that anything here may take
+
+# What an unremarkable instance of the rule "web" is launched with.
+GOOD = dict(account=ACCOUNT, region=REGION, type="m5.large", role="web-tier", image="ami-0123456789abcdef0",
+            subnet="subnet-0123456789abcdef0", vpc="vpc-0123456789abcdef0", groups=["sg-0123456789abcdef0"],
+            tags={"env": "prod"}, launch_template="lt-0123456789abcdef0", auto_scaling_group="web",
+            http_tokens="required", hop_limit=1)
+
+RULE = {"name": "web", "role": "web-tier", "accounts": [ACCOUNT], "regions": [REGION], "evidence": [],
+        "unbound_key": True, "launch_window": "10m", "retry_window": "15m",
+        "images": ["ami-0123456789abcdef0"], "launch_templates": ["lt-0123456789abcdef0"],
+        "auto_scaling_groups": ["web"], "vpcs": ["vpc-0123456789abcdef0"], "subnets": ["subnet-0123456789abcdef0"],
+        "security_groups": ["sg-0123456789abcdef0"], "instance_types": ["m5.large"], "tags": {"env": "prod"},
+        "secrets": ["hsm-partition-pin", "hsm-client-key", "hsm-client-cert"]}
+
+
+def wait_for(what, condition, seconds=SECONDS):
+    """Looks again every 10 ms until the condition gives something true; that is returned."""
+    until = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise AssertionError("no %s within %d s" % (what, seconds))
+        time.sleep(0.01)
+
+
+def openssl(*arguments, **options):
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, **options).stdout
+
+
+class Key:
+    """A recipient: key and CSR made by the openssl command, as a shell agent would."""
+
+    def __init__(self, folder):
+        self.path = pathlib.Path(folder) / ("key-%s.pem" % secrets.token_hex(8))
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(self.path))
+        self.csr = openssl("req", "-new", "-key", str(self.path), "-subj", "/", "-sha256").decode()
+        spki = openssl("pkey", "-in", str(self.path), "-pubout", "-outform", "DER")
+        self.sha256 = hashlib.sha256(spki).hexdigest()
+
+    def open(self, sealed):
+        """What is inside a sealed answer; openssl fails where the key is another."""
+        der = base64.b64decode(sealed, validate=True)
+        return json.loads(openssl("cms", "-decrypt", "-inform", "DER", "-inkey", str(self.path), input=der))
+
+
+class Stack:
+    def __init__(self, build, rules=None, config=None):
+        self.root = os.geteuid() == 0
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix="vouchsafe-e2e-"))
+        self.base.chmod(0o755)
+        self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs = (
+            self.base / name for name in ("bin", "etc", "vault", "state", "run", "keys", "log"))
+        for folder in (self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs):
+            folder.mkdir()
+        for program in ("vouchsafed", "vouchsafe-vault", "vouchsafe-agent", "vouchsafe"):
+            shutil.copy(pathlib.Path(build) / program, self.bin)
+        self.processes = []
+        self.member = self.server = None
+        self.addresses = 0
+        self.token = secrets.token_hex(16)
+        self.pin = "PIN-" + secrets.token_hex(12)
+        self.client_key = "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % secrets.token_hex(32)
+        self.certificate = "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % secrets.token_hex(32)
+        self.sim = AwsSim.start(build)
+        try:
+            self._set_up(rules or [RULE], config or {})
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- setting up
+
+    def _set_up(self, rules, config):
+        self.account = self.sim.control("account", id=ACCOUNT)
+        self.sim.control("role", account=ACCOUNT, name="web-tier", profiles=[{"name": "web-tier"}])
+        self.write_policy(rules)
+        self.config = {
+            "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s",
+            "store": "sqlite:%s/vouchsafe.db" % self.state, "policy": "policy.json", "vault": "vault.json",
+            "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}},
+                    "endpoints": {"ec2": self.sim.url, "iam": self.sim.url}},
+            "audit_access": [{"name": "tester", "role": "auditor",
+                              "token_sha256": hashlib.sha256(self.token.encode()).hexdigest()}],
+            "development": True, **config}
+        self.write_config()
+        self._write("vault.json", json.dumps({
+            "vault": "5b0c7f0e-6c1e-4a53-9d53-0b6f5d1a7c11", "deadline": "1s", "poll": "2s",
+            "members": [{"name": "hsm-a", "module": MODULE, "token": "vouchsafe-a",
+                         "socket": str(self.run_dir / "hsm-a.sock"), "pin_file": str(self.vault / "hsm-a.pin"),
+                         "so_pin_file": str(self.vault / "hsm-a.so-pin"), "standby": False, "init": "if-blank"}]}))
+        (self.vault / "tokens").mkdir()
+        self._write("softhsm2.conf", "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
+                    % self.vault)
+        for name in ("hsm-a.pin", "hsm-a.so-pin"):
+            path = self.vault / name
+            path.write_text(secrets.token_hex(8) + "\n")
+            path.chmod(0o400)
+        self.token_pin = (self.vault / "hsm-a.pin").read_text().strip()
+        self._write("token", self.token + "\n")
+        if self.root:
+            self._own(self.vault, MEMBER_UID)
+            os.chown(self.state, SERVER_UID, SERVER_UID)
+            os.chown(self.run_dir, MEMBER_UID, SERVER_UID)
+            self.vault.chmod(0o700)
+        self.state.chmod(0o750)
+        self.run_dir.chmod(0o2750)
+
+    def _own(self, folder, uid):
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, uid, uid)
+
+    def _write(self, name, text):
+        path = self.etc / name
+        path.write_text(text)
+        path.chmod(0o644)
+
+    def write_policy(self, rules):
+        self._write("policy.json", json.dumps({"rules": rules}, indent=2))
+
+    def write_config(self, **changes):
+        self._write("vouchsafe.json", json.dumps({**self.config, **changes}, indent=2))
+
+    def set_up_vault(self):
+        """vault apply and the three secrets."""
+        self.cli("vault", "apply")
+        self.put("hsm-partition-pin", "pin", self.pin)
+        self.put("hsm-client-key", "private-key", self.client_key)
+        self.put("hsm-client-cert", "certificate", self.certificate)
+
+    def put(self, name, kind, value, *more):
+        return self.cli("secret", "put", name, "--kind", kind, *more, input=value)
+
+    # ---- processes
+
+    def environment(self, **more):
+        clean = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TMPDIR", "LANG")}
+        return {**clean, "HOME": "/nonexistent", "SOFTHSM2_CONF": str(self.etc / "softhsm2.conf"), **more}
+
+    def _as(self, uid, command):
+        if not self.root:
+            return command
+        return ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid, "--clear-groups", "--", *command]
+
+    def _start(self, name, uid, command, **environment):
+        log = open(self.logs / (name + ".log"), "ab")
+        process = subprocess.Popen(self._as(uid, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   env=self.environment(**environment), cwd="/")
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def start_member(self, *more):
+        allowed = SERVER_UID if self.root else os.geteuid()
+        self.member = self._start("member", MEMBER_UID, [
+            str(self.bin / "vouchsafe-vault"), "--member", "hsm-a", "--vault", str(self.etc / "vault.json"),
+            "--allow-user", str(allowed), *more])
+        return self.member
+
+    def server_environment(self):
+        return {"AWS_ACCESS_KEY_ID": self.account["access_key_id"],
+                "AWS_SECRET_ACCESS_KEY": self.account["secret_access_key"],
+                "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+
+    def start_server(self, wait=True):
+        before = len(self.log("server"))
+        self.server = self._start("server", SERVER_UID, [
+            str(self.bin / "vouchsafed"), "--config", str(self.etc / "vouchsafe.json")], **self.server_environment())
+        if wait:
+            self.wait_listening(before)
+        return self.server
+
+    def wait_listening(self, since=0):
+        def both():
+            found = {}
+            for line in self.log("server")[since:].splitlines():
+                if '"listening"' in line:
+                    entry = json.loads(line)
+                    found[entry["listener"]] = int(entry["address"].rsplit(":", 1)[1])
+            if self.server.poll() is not None:
+                raise AssertionError("the server ended with %s:\n%s" % (self.server.returncode, self.log("server")))
+            return found if len(found) == 2 else None
+        ports = wait_for("listening server", both)
+        self.port, self.ops_port = ports["api"], ports["ops"]
+
+    def start(self):
+        """All of it."""
+        self.set_up_vault()
+        self.start_member()
+        self.start_server()
+        return self
+
+    def stop(self, process, how=signal.SIGTERM):
+        """Signals and waits; returns the exit code."""
+        process.send_signal(how)
+        return process.wait(SECONDS)
+
+    def log(self, name):
+        path = self.logs / (name + ".log")
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def tails(self):
+        return "\n".join("--- %s\n%s" % (name, "\n".join(self.log(name).splitlines()[-25:]))
+                         for name in ("server", "member"))
+
+    def cli(self, *arguments, input=None, check=True):
+        done = subprocess.run([str(self.bin / "vouchsafe"), *arguments, "--config", str(self.etc / "vouchsafe.json")],
+                              input=input, text=True, capture_output=True, env=self.environment(), timeout=SECONDS)
+        if check and done.returncode != 0:
+            raise AssertionError("vouchsafe %s ended with %d\n%s%s"
+                                 % (" ".join(arguments), done.returncode, done.stdout, done.stderr))
+        return done
+
+    def close(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+        self.sim.close()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    # ---- instances and agents
+
+    def address(self):
+        self.addresses += 1
+        return "127.0.%d.%d" % (1 + self.addresses // 200, 1 + self.addresses % 200)
+
+    def launch(self, **changes):
+        return self.sim.launch(**{**GOOD, "address": self.address(), **changes})
+
+    def agent(self, instance, out, *more, role="web-tier", server=None, state=None, deadline="20s"):
+        """Runs the C agent as that instance; returns the finished process."""
+        return subprocess.run(
+            [str(self.bin / "vouchsafe-agent"), "--server", server or "http://127.0.0.1:%d" % self.port,
+             "--role", role, "--out", str(out), "--state", str(state or self.base / "agent" / instance["address"]),
+             "--source", instance["address"], "--deadline", deadline, *more],
+            env=self.environment(AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:%d" % self.sim.imds_port),
+            capture_output=True, text=True, timeout=SECONDS * 2)
+
+    def key(self):
+        return Key(self.keys)
+
+    def assertion(self, instance, **changes):
+        return {"instance-id": instance["instance_id"], "public-hostname": instance["public_hostname"],
+                "local-hostname": instance["local_hostname"], "reservation-id": instance["reservation_id"],
+                "instance-type": instance["type"], "role": "web-tier", "source-ip": instance["address"],
+                "account-id": ACCOUNT, "region": REGION, **changes}
+
+    def request(self, method, path, body=None, source=None, headers=None, port=None, timeout=SECONDS):
+        """(status, headers, parsed body)"""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout,
+                                                source_address=(source, 0) if source else None)
+        try:
+            data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
+            connection.request(method, path, data, {"Content-Type": "application/json"} if headers is None else headers)
+            response = connection.getresponse()
+            text = response.read()
+            return response.status, dict(response.getheaders()), json.loads(text) if text else None
+        finally:
+            connection.close()
+
+    def release(self, instance, key, source=None, **changes):
+        body = {"assertion": self.assertion(instance, **changes), "csr": key.csr}
+        return self.request("POST", "/v1/releases", body, source or instance["address"])
+
+    def granted(self, instance, key):
+        """A release that must succeed; returns the answer with what was inside."""
+        status, _, answer = self.release(instance, key)
+        if status != 200:
+            raise AssertionError("expected a release, got %s %s" % (status, answer))
+        answer["inside"] = key.open(answer["sealed"])
+        return answer
+
+    def events(self, **filters):
+        """Events, oldest first."""
+        found, cursor = [], ""
+        query = "&".join(["order=ascending", "limit=200"] +
+                         ["%s=%s" % (k.replace("_", "-"), v) for k, v in filters.items()])
+        while True:
+            status, _, answer = self.request("GET", "/v1/audit/events?%s%s" % (query, cursor), port=self.ops_port,
+                                             headers={"Authorization": "Bearer " + self.token})
+            if status != 200:
+                raise AssertionError("audit query: %s %s" % (status, answer))
+            found += answer["events"]
+            if "next_cursor" not in answer:
+                return found
+            cursor = "&cursor=" + answer["next_cursor"]
+
+    def instance_events(self, instance):
+        return self.events(instance_id=instance["instance_id"])
