@@ -77,7 +77,8 @@ class Stack:
         self.base.chmod(0o755)
         self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs = (
             self.base / name for name in ("bin", "etc", "vault", "state", "run", "keys", "log"))
-        for folder in (self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs):
+        for folder in (self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs,
+                       self.base / "agent", self.base / "out"):
             folder.mkdir()
         for program in ("vouchsafed", "vouchsafe-vault", "vouchsafe-agent", "vouchsafe"):
             shutil.copy(pathlib.Path(build) / program, self.bin)
@@ -226,7 +227,7 @@ class Stack:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def tails(self):
-        return "\n".join("--- %s\n%s" % (name, "\n".join(self.log(name).splitlines()[-25:]))
+        return "\n".join("--- %s\n%s" % (name, "\n".join(self.log(name).splitlines()[-12:]))
                          for name in ("server", "member"))
 
     def cli(self, *arguments, input=None, check=True):
@@ -268,8 +269,8 @@ class Stack:
         return Key(self.keys)
 
     def assertion(self, instance, **changes):
-        return {"instance-id": instance["instance_id"], "public-hostname": instance["public_hostname"],
-                "local-hostname": instance["local_hostname"], "reservation-id": instance["reservation_id"],
+        return {"instance-id": instance["id"], "public-hostname": instance["public_hostname"],
+                "local-hostname": instance["local_hostname"], "reservation-id": instance["reservation"],
                 "instance-type": instance["type"], "role": "web-tier", "source-ip": instance["address"],
                 "account-id": ACCOUNT, "region": REGION, **changes}
 
@@ -314,4 +315,4 @@ class Stack:
             cursor = "&cursor=" + answer["next_cursor"]
 
     def instance_events(self, instance):
-        return self.events(instance_id=instance["instance_id"])
+        return self.events(instance_id=instance["id"])

@@ -1,0 +1,52 @@
+#ifndef AWS_SIM_QUERY_H
+#define AWS_SIM_QUERY_H
+/* AWS's Query protocol, as EC2 and IAM speak it: a signed form in, XML out. A service is a row of
+ * data; each of its actions is one function. */
+#include "tests/aws-sim/form.h"
+#include "tests/aws-sim/ids.h"
+#include "tests/aws-sim/sim.h"
+#include "tests/aws-sim/xml_out.h"
+
+struct call;
+
+struct action {
+	const char *name;
+	/* Writes the root element with all that is in it, or calls call_error. */
+	void (*answer)(struct call *);
+};
+
+struct service {
+	const char *scope, *version, *namespace; /* "ec2", "2016-11-15", … */
+	const char *content_type;
+	unsigned indent;
+	int throttled_status;
+	const char *throttled_code, *throttled_text;
+	int bad_key_status;
+	const char *bad_key_code, *bad_key_text;
+	int expired_status;
+	const char *expired_code, *expired_text; /* text NULL: what the check of the signature says */
+	const struct action *actions; /* ends in a row without a name */
+	void (*error)(struct call *, int status, const char *code, const char *message);
+};
+
+extern const struct service ec2_service, iam_service;
+
+struct call {
+	struct sim *sim;
+	const struct service *service;
+	const struct action *action; /* NULL: not a known one */
+	struct form form;
+	const char *account, *region; /* whom the key belongs to; where it is signed for */
+	struct fault fault;
+	struct xml xml;
+	struct answer *answer;
+	char request_id[ID_SIZE];
+	char outcome[64];
+	unsigned ids; /* named in the call */
+};
+
+/* Instead of an answer: an error in the service's own form. */
+void call_error(struct call *, int status, const char *code, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#endif

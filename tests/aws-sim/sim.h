@@ -1,0 +1,28 @@
+#ifndef AWS_SIM_SIM_H
+#define AWS_SIM_SIM_H
+/* The whole simulation: one lock around everything that answers are made from. It is held while an
+ * answer is made and never while one is delayed or sent. */
+#include "tests/aws-sim/fault.h"
+#include "tests/aws-sim/http.h"
+#include "tests/aws-sim/state.h"
+
+#include <pthread.h>
+
+struct sim {
+	pthread_mutex_t lock;
+	struct state *state;
+	struct faults faults;
+	json_t *counters;
+	bool any_clock; /* do not refuse a signature for its date */
+};
+
+/* The routes of the two listeners; their context is a struct sim. */
+void api_route(void *sim, const struct request *, struct answer *);
+void metadata_route(void *sim, const struct request *, struct answer *);
+/* The part of api_route below /control/; with the lock held. `verb` is what follows. */
+void control_route(struct sim *, const char *verb, const struct request *, struct answer *);
+
+/* What a fault of a whole call does to an answer that is made: spoils its body, its way, its time. */
+void answer_spoil(struct answer *, const struct fault *);
+
+#endif

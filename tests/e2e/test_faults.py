@@ -1,0 +1,396 @@
+"""What goes wrong around a release: members killed and stopped, the server killed, AWS failing, draining; and what
+must never be found anywhere."""
+import base64
+import json
+import os
+import pathlib
+import re
+import signal
+import sqlite3
+import sys
+import threading
+import time
+
+import tap
+from stack import ACCOUNT, MODULE, REGION, Stack, wait_for
+from tap import equal
+
+STACK = None
+KEYS = []
+
+
+def burned(instance):
+    return STACK.cli("ledger", "show", instance["id"], "--account", ACCOUNT, "--region", REGION,
+                     check=False).returncode == 0
+
+
+def wait_ready():
+    """Until the server says that a member of its vault is up."""
+    def up():
+        answer = STACK.request("GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]
+        return answer["vault"] == "up"
+    wait_for("member that is up", up)
+
+
+def wait_down():
+    wait_for("member that is down", lambda: STACK.request(
+        "GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]["vault"] == "down")
+
+
+def unavailable(instance, code):
+    status, headers, problem = STACK.release(instance, KEYS[0])
+    equal((status, problem["code"], problem["retryable"]), (503, code, True))
+    assert 1 <= int(headers["Retry-After"]) <= 60, headers
+
+
+def test_no_pkcs11_module_in_the_server():
+    STACK.granted(STACK.launch(), KEYS[0])
+    maps = pathlib.Path("/proc/%d/maps" % STACK.server.pid).read_text()
+    # libp11-kit.so itself is there: libmicrohttpd brings GnuTLS, and GnuTLS brings it; it loads modules when asked
+    modules = {line.split()[-1] for line in maps.splitlines() if "softhsm" in line or "/pkcs11/" in line}
+    equal(modules, set(), "modules")
+    assert "libsofthsm" in pathlib.Path("/proc/%d/maps" % STACK.member.pid).read_text()
+
+
+def test_users_of_their_own():
+    if not STACK.root:
+        raise tap.Skip("needs root")
+    status = [pathlib.Path("/proc/%d/status" % p.pid).read_text() for p in (STACK.server, STACK.member)]
+    uids = [re.search(r"^Uid:\s+(\d+)", s, re.M).group(1) for s in status]
+    equal(uids, ["64100", "64101"])
+
+
+def spellings(secret):
+    """A secret as it is, in hexadecimal, and in base64 at each of the three alignments."""
+    raw = secret.encode()
+    found = {raw, raw.hex().encode(), raw.hex().upper().encode()}
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + raw)
+        found.add(text[4 if shift else 0:len(text) // 4 * 4 - 4])
+    return found
+
+
+def test_attack_40_a_canary_pin_is_found_nowhere():
+    instance = STACK.launch()
+    answer = STACK.granted(instance, KEYS[0])
+    equal(answer["inside"]["secrets"][0]["value"], STACK.pin)
+    out = STACK.base / "out" / "canary"
+    equal(STACK.agent(STACK.launch(), out).returncode, 0)
+    equal((out / "hsm-partition-pin").read_text(), STACK.pin)
+    wanted = set()
+    for secret in (STACK.pin, STACK.token_pin):
+        wanted |= spellings(secret)
+    looked = 0
+    for folder, _, names in os.walk(STACK.base):
+        if pathlib.Path(folder) == out:
+            continue
+        for name in names:
+            path = pathlib.Path(folder) / name
+            if path.is_socket() or path.parent == STACK.bin:
+                continue
+            data = path.read_bytes()
+            looked += 1
+            for secret in wanted:
+                if secret in data:
+                    assert path.name == "hsm-a.pin", "found in %s" % path
+    assert looked > 10, looked
+    for process in (STACK.server, STACK.member, STACK.sim.process):
+        for name in ("environ", "cmdline"):
+            data = pathlib.Path("/proc/%d/%s" % (process.pid, name)).read_bytes()
+            assert not any(secret in data for secret in wanted), "%s of %d" % (name, process.pid)
+    texts = [json.dumps(STACK.events()).encode(),
+             json.dumps(STACK.request("GET", "/readyz?verbose", headers={})[2]).encode()]
+    assert not any(secret in text for secret in wanted for text in texts)
+
+
+def test_member_killed_and_back():
+    instance, other = STACK.launch(), STACK.launch()
+    STACK.stop(STACK.member, signal.SIGKILL)
+    wait_down()
+    unavailable(instance, "vault-unavailable")
+    unavailable(other, "vault-unavailable")
+    assert not burned(instance) and not burned(other)
+    equal(STACK.instance_events(instance), [])
+    STACK.start_member()
+    wait_ready()
+    STACK.granted(instance, KEYS[0])
+    STACK.granted(other, KEYS[1])
+
+
+def test_member_killed_in_the_middle_of_a_storm():
+    instances = [STACK.launch() for _ in range(20)]
+    answers = []
+    killed = threading.Timer(0.05, lambda: STACK.stop(STACK.member, signal.SIGKILL))
+    killed.start()
+    for instance in instances:
+        answers.append(STACK.release(instance, KEYS[0])[0])
+    killed.join()
+    assert set(answers) <= {200, 503}, answers
+    STACK.start_member()
+    wait_ready()
+    for instance in instances:  # whoever was burned was burned for this key
+        STACK.granted(instance, KEYS[0])
+
+
+def test_denials_need_no_vault():
+    instance = STACK.launch()
+    STACK.stop(STACK.member, signal.SIGKILL)
+    wait_down()
+    equal(STACK.release(instance, KEYS[0], **{"instance-type": "m5.xlarge"})[0], 403)
+    equal(STACK.instance_events(instance)[-1]["event"], "release.denied")
+    STACK.start_member()
+    wait_ready()
+    STACK.granted(instance, KEYS[0])
+
+
+def row_committed(instance):
+    database = sqlite3.connect("file:%s?mode=ro" % (STACK.state / "vouchsafe.db"), uri=True)
+    try:
+        rows = database.execute("SELECT count(*) FROM ledger").fetchone()[0]
+    finally:
+        database.close()
+    return rows
+
+
+def test_attack_30_member_stopped_server_killed_after_the_commit():
+    instance = STACK.launch()
+    wait_ready()
+    before = row_committed(instance)
+    STACK.member.send_signal(signal.SIGSTOP)
+    answers = []
+
+    def ask():
+        try:
+            answers.append(STACK.release(instance, KEYS[0])[0])
+        except OSError:
+            answers.append("cut")
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_for("committed row", lambda: row_committed(instance) == before + 1)
+    STACK.stop(STACK.server, signal.SIGKILL)
+    asking.join()
+    equal(answers, ["cut"])
+    STACK.member.send_signal(signal.SIGCONT)
+    STACK.stop(STACK.member, signal.SIGKILL)
+    STACK.start_member()
+    STACK.start_server()
+    status, _, problem = STACK.release(instance, KEYS[1])
+    equal((status, problem["code"]), (409, "already-released"))
+    STACK.granted(instance, KEYS[0])
+    equal([e["event"] for e in STACK.instance_events(instance)],
+          ["release.granted", "release.conflict", "release.repeated"])
+    shown = STACK.cli("ledger", "show", instance["id"], "--account", ACCOUNT, "--region", REGION).stdout
+    assert "not acknowledged" in shown
+
+
+def test_member_that_hangs_is_given_up_at_the_deadline():
+    instance = STACK.launch()
+    wait_ready()
+    STACK.member.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    unavailable(instance, "vault-unavailable")
+    assert time.monotonic() - began < 5, "longer than the request's deadline"
+    STACK.member.send_signal(signal.SIGCONT)
+    wait_ready()
+    STACK.granted(instance, KEYS[0])  # the grant stood, and the same key collects it
+
+
+def test_server_started_before_its_member_waits():
+    equal(STACK.stop(STACK.server), 0)
+    equal(STACK.stop(STACK.member), 0)
+    before = len(STACK.log("server"))
+    STACK.start_server(wait=False)
+    wait_for("waiting server", lambda: "waiting-for-member" in STACK.log("server")[before:])
+    assert '"listening"' not in STACK.log("server")[before:]
+    STACK.start_member()
+    STACK.wait_listening(before)
+    STACK.granted(STACK.launch(), KEYS[0])
+
+
+def test_server_waiting_for_its_member_can_be_ended():
+    equal(STACK.stop(STACK.server), 0)
+    equal(STACK.stop(STACK.member), 0)
+    before = len(STACK.log("server"))
+    STACK.start_server(wait=False)
+    wait_for("waiting server", lambda: "waiting-for-member" in STACK.log("server")[before:])
+    equal(STACK.stop(STACK.server), 1)
+    STACK.start_member()
+    STACK.start_server()
+
+
+def test_aws_trouble_is_503_and_burns_nothing():
+    for mode in ("throttle", "error-500", "reset", "short-body", "garbage", "error-200", "truncated-xml", "doctype",
+                 "duplicate-field"):
+        instance = STACK.launch()
+        more = {"field": "instanceType"} if mode == "duplicate-field" else {}
+        STACK.sim.fault("DescribeInstances", mode, times=-1, **more)
+        try:
+            unavailable(instance, "upstream-unavailable")
+        finally:
+            STACK.sim.clear_faults()
+        assert not burned(instance), mode
+        equal(STACK.instance_events(instance), [], mode)
+        STACK.granted(instance, KEYS[0])
+
+
+def test_iam_trouble_is_503_too():
+    for mode in ("throttle", "error-500", "reset", "garbage"):
+        # a profile of its own each: answers of IAM are kept for a minute
+        name = "web-tier-" + mode
+        STACK.sim.control("role", account=ACCOUNT, name="web-tier",
+                          profiles=[{"name": "web-tier"}] + [{"name": "web-tier-" + m} for m in
+                                                             ("throttle", "error-500", "reset", "garbage")])
+        instance = STACK.launch(profile=name, role="")
+        STACK.sim.fault("ListInstanceProfilesForRole", mode, times=-1)
+        try:
+            unavailable(instance, "upstream-unavailable")
+        finally:
+            STACK.sim.clear_faults()
+        STACK.granted(instance, KEYS[0])
+
+
+def test_short_trouble_is_overcome_within_one_request():
+    for mode in ("throttle", "error-500", "reset"):
+        instance = STACK.launch()
+        STACK.sim.fault("DescribeInstances", mode, times=2)
+        STACK.granted(instance, KEYS[0])
+
+
+def test_attack_18_nothing_but_the_answer_counts():
+    instance = STACK.launch()
+    STACK.sim.fault("DescribeInstances", "not-visible", times=-1)
+    unavailable(instance, "not-visible-yet")
+    STACK.sim.clear_faults()
+    for field in ("instanceId", "ownerId", "reservationId", "instanceType", "privateDnsName", "launchTime"):
+        STACK.sim.fault("DescribeInstances", "drop-field", field=field, times=-1)
+        status = STACK.release(instance, KEYS[0])[0]
+        assert status in (403, 503), (field, status)
+        STACK.sim.clear_faults()
+        assert not burned(instance), field
+    STACK.granted(instance, KEYS[0])
+
+
+def test_aws_slow_beyond_the_deadline():
+    instance = STACK.launch()
+    STACK.sim.fault("DescribeInstances", "slow", delay_ms=20000, times=-1)
+    began = time.monotonic()
+    unavailable(instance, "upstream-unavailable")
+    assert time.monotonic() - began < 10
+    STACK.sim.clear_faults()
+    STACK.granted(instance, KEYS[0])
+
+
+def test_one_describe_for_many():
+    instances = [STACK.launch() for _ in range(64)]
+    STACK.granted(STACK.launch(), KEYS[0])  # warm
+    STACK.sim.counters(reset=True)
+    STACK.sim.fault("DescribeInstances", "slow", delay_ms=200, times=1)
+    answers = []
+    threads = [threading.Thread(target=lambda i=i: answers.append(STACK.release(i, KEYS[0])[0])) for i in instances]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(answers, [200] * 64)
+    counters = STACK.sim.counters()
+    assert counters["DescribeInstances"]["calls"] <= 16, counters
+    STACK.sim.clear_faults()
+
+
+def test_sigterm_drains():
+    instance, late = STACK.launch(), STACK.launch()
+    STACK.sim.fault("DescribeInstances", "slow", delay_ms=1500, times=1)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(STACK.release(instance, KEYS[0])[0]))
+    asking.start()
+    wait_for("request under way", lambda: STACK.request(
+        "GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]["under_way"] > 0)
+    STACK.server.send_signal(signal.SIGTERM)
+    asking.join()
+    equal(answers, [200])
+    equal(STACK.server.wait(10), 0)
+    try:
+        STACK.release(late, KEYS[0])
+        raise AssertionError("a server that has ended answered")
+    except OSError:
+        pass
+    STACK.sim.clear_faults()
+    STACK.start_server()
+    STACK.granted(late, KEYS[0])
+
+
+def test_drain_serves_on_but_is_not_ready():
+    equal(STACK.stop(STACK.server), 0)
+    STACK.write_config(drain="600s")
+    STACK.start_server()
+    equal(STACK.request("GET", "/readyz", headers={})[0], 200)
+    STACK.server.send_signal(signal.SIGTERM)
+    wait_for("node that is not ready", lambda: STACK.request("GET", "/readyz", headers={})[0] == 503)
+    equal(STACK.request("GET", "/livez", headers={})[0], 200)
+    STACK.granted(STACK.launch(), KEYS[0])
+    equal(STACK.stop(STACK.server), 0)  # the second signal cuts the waiting short
+    STACK.write_config()
+    STACK.start_server()
+
+
+def test_a_second_node_on_the_same_file_is_refused():
+    before = len(STACK.log("server"))
+    first = STACK.server
+    second = STACK.start_server(wait=False)
+    equal(second.wait(20), 1)
+    STACK.server = first
+    said = STACK.log("server")[before:]
+    assert "not-started" in said and "lock" in said.lower(), said
+
+
+def test_wrong_configuration_ends_with_its_place():
+    before = len(STACK.log("server"))
+    first = STACK.server
+    STACK.write_config(tls={"certificate": "x"})
+    second = STACK.start_server(wait=False)
+    equal(second.wait(20), 1)
+    STACK.server = first
+    STACK.write_config()
+    said = STACK.log("server")[before:]
+    assert re.search(r"vouchsafe\.json:\d+:\d+: tls: no such setting", said), said
+
+
+def test_store_taken_away_and_given_back():
+    """The database refuses to write (attack 27): 503, nothing released, and the next good request works."""
+    instance = STACK.launch()
+    database = sqlite3.connect(STACK.state / "vouchsafe.db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    try:
+        unavailable(instance, "store-unavailable")
+        # a denial owes an event: without it the answer is 503 as well
+        status, _, problem = STACK.release(instance, KEYS[0], **{"instance-type": "m5.xlarge"})
+        equal((status, problem["code"]), (503, "store-unavailable"))
+    finally:
+        database.execute("ROLLBACK")
+        database.close()
+    assert not burned(instance)
+    STACK.granted(instance, KEYS[0])
+
+
+def test_it_all_ends_with_zero():
+    equal(STACK.stop(STACK.server), 0)
+    equal(STACK.stop(STACK.member), 0)
+    for name in ("server", "member"):
+        for word in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:"):
+            assert word not in STACK.log(name), STACK.log(name)[-4000:]
+    assert MODULE not in STACK.log("server")
+
+
+def main():
+    global STACK
+    STACK = Stack(sys.argv[1])
+    try:
+        STACK.start()
+        KEYS.extend(STACK.key() for _ in range(3))
+        return tap.run(tap.collect(globals()), STACK.tails)
+    finally:
+        STACK.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

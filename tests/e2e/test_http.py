@@ -1,0 +1,270 @@
+"""Malformed requests over the API listener: the right status, a problem that never repeats the input, nothing burned,
+nothing behind a refused request interpreted; and the audit query."""
+import json
+import socket
+import sys
+
+import tap
+from stack import ACCOUNT, REGION, SECONDS, Stack
+from tap import equal
+
+STACK = None
+KEYS = []
+MARK = "zq9mark"  # stands in bad input, and must not come back
+
+
+def problem(status, code, answer):
+    got, headers, body = answer
+    equal((got, body["code"], body["status"]), (status, code, status))
+    equal(headers["Content-Type"], "application/problem+json")
+    equal(headers["Cache-Control"], "no-store")
+    equal(headers["X-Request-Id"], body["request_id"])
+    assert MARK not in json.dumps(body), body
+    return body
+
+
+def post(body, headers=None, path="/v1/releases"):
+    return STACK.request("POST", path, body, headers=headers)
+
+
+def test_malformed_json():
+    for body in ("", "{", "[]", "null", '"x"', "{}x", '{"assertion":{},"assertion":{}}', '{"a":1,"\\u0061":2}',
+                 "\ufeff{}".encode(), b"\xff\xfe", "[" * 60000, '{"csr":"%s"}' % MARK, '{"%s":1}' % MARK,
+                 '{"a":1e400}', '{"a":NaN}'):
+        body = problem(400, "malformed", post(body))
+        equal(body["retryable"], False)
+        assert body["detail"], body
+
+
+def test_the_field_is_named():
+    instance = STACK.launch()
+    good = {"assertion": STACK.assertion(instance), "csr": KEYS[0].csr}
+    for field in good["assertion"]:
+        changed = {**good, "assertion": {**good["assertion"], field: MARK + " \u2028"}}
+        detail = problem(400, "malformed", post(changed))["detail"]
+        assert detail.startswith("assertion.%s:" % field), detail
+        missing = {k: v for k, v in good["assertion"].items() if k != field}
+        detail = problem(400, "malformed", post({**good, "assertion": missing}))["detail"]
+        assert detail.startswith("assertion.%s:" % field), detail
+    for csr in (7, "", MARK, KEYS[0].csr[:-60], KEYS[0].csr + MARK):
+        detail = problem(400, "malformed", post({**good, "csr": csr}))["detail"]
+        assert detail.startswith("csr:"), detail
+    # evidence that this version does not enforce is not taken in silence
+    problem(400, "malformed", post({**good, "challenge": "x"}))
+    problem(400, "malformed", post({**good, "evidence": {}}))
+    equal(STACK.instance_events(instance), [])
+    STACK.granted(instance, KEYS[0])
+
+
+def test_sizes_and_types():
+    problem(413, "too-large", post(b"x" * 65537))
+    problem(400, "malformed", post(b"x" * 65536))
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+                 "application/jsonx"):
+        problem(415, "unsupported-type", post("{}", headers={"Content-Type": kind}))
+    problem(415, "unsupported-type", post("{}", headers={}))
+    problem(400, "malformed", post("{}", headers={"Content-Type": "application/json; charset=utf-8"}))
+
+
+def test_paths_and_methods():
+    for path in ("/", "/v1", "/v1/releases/", "/v1//releases", "//v1/releases", "/v1/releases/../releases",
+                 "/v1/%72eleases", "/V1/releases", "/v1/challenges", "/v1/releases/x/ack",
+                 "/v1/releases/%s/ack" % MARK, "/v1/audit/events", "/metrics", "/" + "a" * 3000):
+        status = STACK.request("POST", path, "{}")[0]
+        assert status in (404, 400, 414, 431), (path, status)
+    for method in ("GET", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
+        status, headers, _ = STACK.request(method, "/v1/releases", headers={})
+        equal((method, status, headers.get("Allow")), (method, 405, "POST"))
+    equal(STACK.request("POST", "/livez", "{}")[0], 405)
+    equal(STACK.request("GET", "/livez", headers={})[0], 200)
+    equal(STACK.request("GET", "/livez?x", headers={})[0], 404)
+    status, _, body = STACK.request("GET", "/readyz", headers={})
+    equal((status, body), (200, {"ready": True, "development": True}))
+
+
+def raw(data):
+    """Sends bytes and reads until the server closes; what came."""
+    with socket.create_connection(("127.0.0.1", STACK.port), timeout=SECONDS) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        got = b""
+        while piece := connection.recv(65536):
+            got += piece
+        return got
+
+
+def test_attack_34_requests_with_two_readings():
+    second = b"GET /livez HTTP/1.1\r\nHost: second\r\nConnection: close\r\n\r\n"
+    body = b"{}"
+    head = b"POST /v1/releases HTTP/1.1\r\n"
+    cases = [
+        head + b"Host: a\r\nHost: b\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n" + body,
+        head + b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n" + body,
+        head + b"Host: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\nContent-Length: 30\r\n\r\n" + body,
+        head + b"Host: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        head + b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        head + b"Host: a\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n" + body,
+        head + b"Host: a\r\nContent-Length: +2\r\n\r\n" + body,
+        head + b"Host: a\r\nContent-Length: 0x2\r\n\r\n" + body,
+        head + b"Host: a\r\nContent-Length : 2\r\n\r\n" + body,
+        b"POST /v1/releases HTTP/1.0\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n" + body,
+        b"POST http://a/v1/releases HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n" + body,
+        head + b"Host: a\r\nX-\x01Y: 1\r\nContent-Length: 2\r\n\r\n" + body,
+        head + b"Host: a\r\nX-Forwarded-For: 10.0.0.1\r\nContent-Length: 2\r\n\r\n" + body,
+        head + b"Host: a\r\nForwarded: for=10.0.0.1\r\nContent-Length: 2\r\n\r\n" + body,
+        head + b"Host: a\r\nX_Forwarded_For: 10.0.0.1\r\nContent-Length: 2\r\n\r\n" + body,
+    ]
+    for case in cases:
+        got = raw(case + second)
+        status = got.split(b" ", 2)[1:2]
+        assert not status or status[0] in (b"400", b"404", b"413", b"415"), (case, got)
+        assert b'"live"' not in got, (case, got)
+    good = raw(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" + second)
+    equal(good.count(b'"live"'), 2)  # the second is read where nothing was wrong
+
+
+def test_attack_28_other_spellings_burn_nothing():
+    instance = STACK.launch()
+    good = STACK.assertion(instance)
+    ident = good["instance-id"]
+    for other in (ident.upper(), " " + ident, ident + " ", ident + "\u0000", ident[:-1], ident + "0",
+                  ident[:-1] + "\uff10", ident + "%00"):
+        answer = post({"assertion": {**good, "instance-id": other}, "csr": KEYS[0].csr})
+        assert answer[0] in (400, 503), (other, answer)
+    STACK.granted(instance, KEYS[0])
+
+
+def test_full_house_is_told_at_once():
+    before = STACK.server
+    STACK.stop(before)
+    STACK.write_config(limits={"waiting": 1})
+    STACK.start_server()
+    instance, other = STACK.launch(), STACK.launch()
+    STACK.sim.fault("DescribeInstances", "slow", delay_ms=1500, times=1)
+    with socket.create_connection(("127.0.0.1", STACK.port), timeout=SECONDS,
+                                  source_address=(instance["address"], 0)) as waiting:
+        body = json.dumps({"assertion": STACK.assertion(instance), "csr": KEYS[0].csr}).encode()
+        waiting.sendall(b"POST /v1/releases HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                        b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        while STACK.request("GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]["under_way"] < 1:
+            pass
+        status, headers, answer = STACK.release(other, KEYS[0])
+        equal((status, answer["code"]), (503, "overloaded"))
+        assert int(headers["Retry-After"]) >= 1
+        got = b""
+        while piece := waiting.recv(65536):
+            got += piece
+    equal(got.split(b" ", 2)[1], b"200")
+    STACK.granted(other, KEYS[0])
+    STACK.stop(STACK.server)
+    STACK.write_config()
+    STACK.start_server()
+
+
+# ---- the audit query
+
+def ask(query="", token=None, **more):
+    headers = {"Authorization": "Bearer " + (STACK.token if token is None else token)}
+    return STACK.request("GET", "/v1/audit/events" + query, port=STACK.ops_port, headers=headers, **more)
+
+
+def test_attack_41_who_may_ask():
+    for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Bearer "}, {"Authorization": STACK.token},
+                    {"Authorization": "Basic " + STACK.token}, {"Authorization": "bearer" + STACK.token},
+                    {"Authorization": "Bearer " + STACK.token[:-1]}, {"Authorization": "Bearer " + "x" * 5000}):
+        status, got, body = STACK.request("GET", "/v1/audit/events", port=STACK.ops_port, headers=headers)
+        equal((status, body["code"]), (401, "unauthorized"), str(headers)[:60])
+        equal(got["WWW-Authenticate"], "Bearer")
+    equal(STACK.request("GET", "/v1/audit/events", headers={"Authorization": "Bearer " + STACK.token})[0], 404)
+    status, _, body = ask()
+    equal(status, 200)
+    queried = [e for e in STACK.events(event="audit.queried")][-1]
+    equal(queried["actor"], "auditor:tester")
+
+
+def test_audit_filters_order_limit_cursor():
+    instance = STACK.launch()
+    STACK.granted(instance, KEYS[0])
+    for _ in range(4):
+        STACK.release(instance, KEYS[1])
+    ident = "instance-id=" + instance["id"]
+    newest = ask("?%s" % ident)[2]["events"]
+    equal([e["event"] for e in newest], ["release.conflict"] * 4 + ["release.granted"])
+    oldest = ask("?%s&order=ascending" % ident)[2]["events"]
+    equal(oldest, newest[::-1])
+    equal(len(ask("?%s&event=release.conflict" % ident)[2]["events"]), 4)
+    equal(len(ask("?%s&outcome=ok" % ident)[2]["events"]), 1)
+    equal(len(ask("?%s&role=web-tier" % ident)[2]["events"]), 5)
+    equal(len(ask("?%s&role=other" % ident)[2]["events"]), 0)
+    third = oldest[2]["time"]
+    equal(ask("?%s&since=%s&order=ascending" % (ident, third))[2]["events"], oldest[2:])
+    equal(ask("?%s&until=%s&order=ascending" % (ident, third))[2]["events"], oldest[:2])
+    for order in ("ascending", "descending"):
+        pages, cursor = [], ""
+        while True:
+            answer = ask("?%s&order=%s&limit=2%s" % (ident, order, cursor))[2]
+            pages += answer["events"]
+            if "next_cursor" not in answer:
+                break
+            cursor = "&cursor=" + answer["next_cursor"]
+        equal(pages, oldest if order == "ascending" else newest)
+    cursor = ask("?%s&limit=2" % ident)[2]["next_cursor"]
+    for query in ("?limit=2&cursor=" + cursor, "?%s&limit=2&order=ascending&cursor=%s" % (ident, cursor),
+                  "?%s&cursor=%s" % (ident, cursor[:-2] + "AA"), "?%s&cursor=AAAA" % ident):
+        problem(400, "malformed", ask(query))
+
+
+def test_audit_bad_queries():
+    for query in ("?limit=0", "?limit=1001", "?limit=1000000000", "?limit=-1", "?limit=1&limit=2", "?limit=x", "?x=1",
+                  "?order=up", "?since=yesterday", "?event=", "?event", "?event=a%00", "?event=a%0a", "?event=%zz",
+                  "?event=%e2%80%a8", "?instance-id=" + "a" * 300):
+        equal((query, problem(400, "malformed", ask(query))["retryable"]), (query, False))
+    for hostile in ("%27%20OR%201=1%20--", "%22;DROP%20TABLE%20events", "%25", "*"):
+        equal(ask("?event=" + hostile)[2]["events"], [])
+        equal(ask("?instance-id=" + hostile)[2]["events"], [])
+
+
+def test_audit_from_the_command_line():
+    instance = STACK.launch(image="ami-0fffffffffffffff0")
+    STACK.release(instance, KEYS[0])
+    url = "http://127.0.0.1:%d" % STACK.ops_port
+    more = ("--url", url, "--token-file", str(STACK.etc / "token"), "--instance-id", instance["id"])
+    table = STACK.cli("audit", "query", *more).stdout
+    assert "release.denied" in table and "image" in table and instance["id"] in table, table
+    lines = STACK.cli("audit", "query", "--json", *more).stdout.splitlines()
+    equal([json.loads(line)["reason"] for line in lines], ["image"])
+    failed = [c for c in json.loads(lines[0])["checks"] if c["result"] == "failed"]
+    equal([(c["name"], c["expected"], c["observed"]) for c in failed],
+          [("image", "ami-0123456789abcdef0", "ami-0fffffffffffffff0")])
+    equal(STACK.cli("audit", "query", "--url", url, check=False).returncode != 0, True)
+
+
+def test_command_line_checks():
+    equal(STACK.cli("config", "check").returncode, 0)
+    equal(STACK.cli("policy", "check").returncode, 0)
+    equal(STACK.cli("vault", "status").returncode, 0)
+    listed = STACK.cli("secret", "list").stdout
+    for name in ("hsm-partition-pin", "hsm-client-key", "hsm-client-cert"):
+        assert name in listed, listed
+    assert STACK.pin not in listed
+    again = STACK.cli("vault", "apply")
+    equal(again.returncode, 0)
+    refused = STACK.cli("secret", "put", "hsm-partition-pin", "--kind", "opaque", input="x", check=False)
+    equal(refused.returncode, 1)
+    nothing = STACK.cli("ledger", "show", "i-0fffffffffffffff0", "--account", ACCOUNT, "--region", REGION, check=False)
+    equal(nothing.returncode, 1)
+
+
+def main():
+    global STACK
+    STACK = Stack(sys.argv[1])
+    try:
+        STACK.start()
+        KEYS.extend(STACK.key() for _ in range(2))
+        return tap.run(tap.collect(globals()), STACK.tails)
+    finally:
+        STACK.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
