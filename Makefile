@@ -89,6 +89,7 @@ unit_aws := $(verifier_o) $(aws_o)
 unit_store := $(verifier_o) $(policy_o) $(store_o)
 unit_vault := $(verifier_o) $(policy_o) $(store_o) $(vault_client_o) $(filter-out $(vault_client_o),$(member_lib_o))
 unit_agent := $(verifier_o) $(BUILD)/obj/aws/http_curl.o $(agent_lib_o)
+unit_cli := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(BUILD)/obj/server/config.o $(filter-out $(BUILD)/obj/cli/main.o,$(cli_o))
 unit_server := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_lib_o)
 UNIT_LIBS := -lmicrohttpd -lcurl -ljansson -lcrypto -lsqlite3 -lxml2 -lp11-kit -ldl -lcmocka
 

@@ -7,9 +7,9 @@ enum { AUDIT_LIMIT_MAX = 1000, AUDIT_LIMIT_DEFAULT = 100 };
 
 struct audit_filter {
 	const char *instance_id, *role, *event, *outcome; /* exact; NULL: any */
-	long long since_us, until_us;                     /* since <= time < until; 0: open */
-	bool ascending;                                   /* default: newest first */
-	unsigned limit;                                   /* 1..AUDIT_LIMIT_MAX */
+	long long since_us, until_us; /* since <= time < until; 0: open */
+	bool ascending; /* default: newest first */
+	unsigned limit; /* 1..AUDIT_LIMIT_MAX */
 	long long after_seq; /* go on behind this one, in the query's order; 0: from the start */
 };
 
@@ -23,8 +23,11 @@ struct audit_event {
 MUST_USE enum outcome audit_query(struct store *, const struct audit_filter *,
 	bool (*row)(void *context, const struct audit_event *), void *context, bool *more, struct reason *);
 
-/* Walks the whole chain: every seq there, every hash and `previous` right. *events: how many; REFUSED names the
- * first that is wrong. */
+/* The trail is not what was written: REFUSED. */
+#define REASON_CHAIN_BROKEN "chain-broken"
+
+/* Walks the whole chain: every seq there, every hash and `previous` right. *events: how many; REFUSED names
+ * the first that is wrong. */
 MUST_USE enum outcome audit_verify(struct store *, long long *events, struct reason *);
 
 #endif

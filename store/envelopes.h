@@ -16,8 +16,10 @@ struct wrap {
 /* One version of a secret: AES-256-GCM under a data key of its own (DESIGN.md section 8). */
 struct envelope {
 	char name[NAME_SIZE];
-	char kind[KIND_SIZE]; /* "pin", "private-key", "certificate", "opaque"; "node", "canary" are the vault's own */
-	unsigned version;     /* from 1 */
+	/* "pin", "private-key", "certificate", "opaque"; "node" and "canary" are the vault's own: never
+	 * released */
+	char kind[KIND_SIZE];
+	unsigned version; /* from 1 */
 	unsigned char nonce[12];
 	unsigned char *text; /* owned: ciphertext with its 16-byte tag behind it */
 	size_t text_length;
@@ -42,10 +44,16 @@ struct member_pin {
 
 struct store;
 
-/* Each blocks; OK, REFUSED (what the caller asked does not fit what is there) or UNAVAILABLE (REASON_STORE). */
+/* What was asked does not fit what is there: a version, a kind, a pin, an open re-arm. */
+#define REASON_CONFLICT "conflict"
+
+/* Each blocks; OK, REFUSED (REASON_CONFLICT, REASON_NOT_FOUND; REASON_MALFORMED for a name, size or version
+ * that cannot be) or UNAVAILABLE (REASON_STORE). The events of those that write take their time from the
+ * system's clock: they are commands, not steps of a request. */
 
 /* The version that a new envelope of that name would have: last + 1, also when the last was removed. */
-MUST_USE enum outcome store_next_version(struct store *, const char *name, unsigned *version, struct reason *);
+MUST_USE enum outcome store_next_version(
+	struct store *, const char *name, unsigned *version, struct reason *);
 /* Puts it with a `secret.stored` event in one transaction (none for the kinds node and canary). REFUSED: that
  * version is there, or the name's other versions have another kind. */
 MUST_USE enum outcome store_envelope_put(
@@ -53,15 +61,15 @@ MUST_USE enum outcome store_envelope_put(
 /* version 0: the newest. REFUSED (REASON_NOT_FOUND) where there is none. */
 MUST_USE enum outcome store_envelope_get(
 	struct store *, const char *name, unsigned version, struct envelope *, struct reason *);
-/* Removes one version, or all with version 0; `secret.removed` event. REFUSED where there is none. Its version
- * numbers are never used again. */
-MUST_USE enum outcome store_envelope_remove(
-	struct store *, const char *name, unsigned version, const char *actor, const char *comment, struct reason *);
+/* Removes one version, or all with version 0; `secret.removed` event. REFUSED where there is none. Its
+ * version numbers are never used again. */
+MUST_USE enum outcome store_envelope_remove(struct store *, const char *name, unsigned version,
+	const char *actor, const char *comment, struct reason *);
 /* Newest versions first within a name, by name; text and wraps left out. False from the callback ends it. */
 struct envelope_row {
 	const char *name, *kind;
 	unsigned version;
-	size_t size;         /* of the plaintext */
+	size_t size; /* of the plaintext */
 	long long stored_us; /* microseconds since 1970 */
 };
 MUST_USE enum outcome store_envelope_list(struct store *,

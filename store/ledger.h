@@ -21,13 +21,13 @@ MUST_USE enum outcome ledger_show(struct store *, const char *account_id, const 
 
 struct rearm {
 	const char *account_id, *region, *instance_id;
-	const char *reason, *actor;              /* both mandatory: they stand in the trail */
-	long long now_us, until_us;              /* spent before until_us or never */
-	const unsigned char *recipient_sha256;   /* the key that is meant; NULL: any */
+	const char *reason, *actor; /* both mandatory: they stand in the trail */
+	long long now_us, until_us; /* spent before until_us or never */
+	const unsigned char *recipient_sha256; /* the key that is meant; NULL: any */
 };
 
-/* One more first use for that instance, standing in for the window and the original boot; `ledger.rearmed` event in
- * the same transaction. REFUSED where an unspent one is still open. */
+/* One more first use for that instance, standing in for the window and the original boot; `ledger.rearmed`
+ * event in the same transaction. REFUSED where an unspent one is still open. */
 MUST_USE enum outcome ledger_rearm(struct store *, const struct rearm *, struct reason *);
 
 #endif

@@ -1,0 +1,64 @@
+#ifndef STORE_INSIDE_H
+#define STORE_INSIDE_H
+/* What the files of store/ share and nobody else includes: the handle, its transactions, the trail's head. */
+#include "store/event.h"
+#include "store/sql.h"
+#include "store/store.h"
+
+/* The trail's last event; seq 0 and zeros before the first. */
+struct head {
+	long long seq;
+	unsigned char hash[32];
+};
+
+enum { WORDS_MAX = 256, WORD_SIZE = 72 };
+
+/* Ids of interned words, as far as they are committed or belong to the transaction that is under way. */
+struct words {
+	struct {
+		long long id; /* 0: free */
+		char text[WORD_SIZE];
+	} slots[WORDS_MAX];
+};
+
+struct store {
+	enum store_use use;
+	char *path, *node;
+	int lock; /* of STORE_SERVE; -1: none */
+	struct sql *sql; /* NULL: to be opened again */
+	struct head seen; /* the newest event that this handle knows to be committed */
+	struct words words;
+	struct event_buffer text;
+};
+
+/* Takes the reader's or the writer's side, on a new connection where the old one is broken. False: *reason
+ * says why (REASON_STORE). */
+MUST_USE bool store_begin(struct store *, enum sql_use, struct reason *);
+/* False: not known to be committed, and rolled back as far as that can be. `head`, where given, is what the
+ * trail's newest event is if it succeeds. */
+MUST_USE bool store_commit(struct store *, const struct head *, struct reason *);
+void store_rollback(struct store *);
+/* UNAVAILABLE with what the engine said. */
+enum outcome store_failed(struct store *, struct reason *);
+
+/* Runs `body` in one transaction: committed if it answers OK, rolled back otherwise. With SQL_WRITE the body
+ * gets the trail's head under the write lock, and moves it by what it appends. */
+typedef enum outcome transaction(struct store *, struct head *, void *context, struct reason *);
+MUST_USE enum outcome store_transaction(
+	struct store *, enum sql_use, transaction *body, void *context, struct reason *);
+
+/* For the events of commands alone: requests bring their time. */
+long long store_clock_us(void);
+
+/* ---- trail.c: appending; within a writing transaction */
+
+/* False: unreadable, or less than this handle has seen committed: another copy was put in the database's
+ * place. */
+MUST_USE bool trail_head(struct store *, struct head *);
+/* Fills in seq, node and previous; writes, hashes and inserts the event, with its row in `find`; moves the
+ * head. */
+MUST_USE bool trail_append(struct store *, struct head *, struct event *);
+/* The id of a word, 0 where it is not there; `add`: it is put there. */
+MUST_USE bool word_id(struct store *, const char *text, bool add, long long *id);
+
+#endif

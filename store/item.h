@@ -1,0 +1,34 @@
+#ifndef STORE_ITEM_H
+#define STORE_ITEM_H
+/* A record on its way through a batch: what it will come to if the transaction commits. Private to store/. */
+#include "store/burn.h"
+#include "store/shelf.h"
+
+struct item {
+	struct record *record;
+	size_t place; /* in the batch */
+	unsigned char one_time_hash[32], assertion_sha256[32];
+	bool hashed;
+	enum outcome outcome; /* what it comes to, if the transaction commits */
+	struct reason reason;
+	const char *event; /* its name; NULL: none is owed */
+	char comment[REARM_COMMENT_SIZE];
+	char release_id[RELEASE_ID_SIZE];
+	size_t n_secrets;
+	struct secret_version secrets[SECRETS_MAX];
+	struct grant *grant;
+	bool waived[2]; /* of first_use_checks: changed in the claims */
+	struct ledger_entry *entry; /* RECORD_ACKNOWLEDGE */
+};
+
+/* ---- release.c: what a release comes to; within the batch's transaction. Each answers false where the store
+ * failed and with it the transaction; a refusal is no failure. */
+
+/* Which versions it would hold. A secret that is not stored makes the record UNAVAILABLE, alone. */
+MUST_USE bool release_prepare(struct store *, struct shelf *, struct item *);
+/* Burns the one use, or repeats, or spends a re-arm, or refuses. */
+MUST_USE bool release_burn(struct store *, struct shelf *, struct item *);
+/* Takes back what it changed in the record's claims. */
+void release_undo(struct item *);
+
+#endif

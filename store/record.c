@@ -1,0 +1,342 @@
+/* The batch: up to 512 requests' ends, and one transaction for them. Each record first finds its ledger key
+ * and its secrets; then the one uses are burned, sorted by key; then the events are written, in the batch's
+ * order; then COMMIT. What a caller sees, the outcome and the grant, is set behind the COMMIT and nowhere
+ * else: if anything before it failed, or its own answer is not a yes, every record of the batch is
+ * UNAVAILABLE and nobody has a grant. */
+#include "store/burn.h"
+#include "store/item.h"
+#include "verifier/reasons.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct batch {
+	size_t n;
+	struct item *items; /* in the batch's order */
+	struct item **sorted; /* by ledger key */
+	struct shelf shelf;
+	bool reached; /* a transaction was begun, and COMMIT not tried: a record's own doing may be what
+			 failed */
+};
+
+/* ---- acknowledgements */
+
+static bool acknowledge_prepare(struct store *store, struct item *item)
+{
+	bool found;
+
+	if (!item->entry)
+		item->entry = malloc(sizeof(*item->entry));
+	if (!item->entry || !ledger_of_release(store, item->record->release_id, item->entry, &found))
+		return false;
+	memcpy(item->one_time_hash, item->entry->one_time_hash, 32);
+	item->hashed = found;
+	return true;
+}
+
+static bool acknowledge(struct store *store, struct item *item)
+{
+	bool first = false;
+
+	if (item->hashed &&
+		!ledger_acknowledge(store, item->record->release_id, item->record->now_us, &first))
+		return false;
+	if (item->hashed && !first &&
+		!ledger_of_release(store, item->record->release_id, item->entry, &item->hashed))
+		return false;
+	if (!item->hashed) {
+		item->outcome = refused(&item->reason, REASON_NOT_FOUND, "no such release");
+		return true;
+	}
+	item->outcome = OK;
+	item->event = first ? "release.acknowledged" : NULL;
+	return true;
+}
+
+/* ---- the steps of a batch */
+
+/* Is the record whole, and something that is recorded at all? */
+static bool record_fits(struct record *record)
+{
+	bool release = record->kind == RECORD_RELEASE && record->outcome == OK;
+
+	if (record->outcome != OK && record->outcome != REFUSED)
+		return false;
+	if (record->kind == RECORD_ACKNOWLEDGE && record->outcome == REFUSED)
+		return false;
+	if ((release && (!record->decision || !record->assertion || !record->recipient ||
+				record->decision->n_secrets > SECRETS_MAX)) ||
+		(record->kind == RECORD_EVENT && (!record->event || !record->event[0]))) {
+		record->outcome = fault(
+			&record->reason, REASON_INTERNAL, "a record that lacks what its kind needs");
+		return false;
+	}
+	return true;
+}
+
+static bool hashes_make(struct item *item)
+{
+	const struct assertion *assertion = item->record->assertion;
+
+	if (!assertion)
+		return true;
+	item->hashed = assertion_sha256(assertion, item->assertion_sha256) &&
+		       one_time_hash(assertion->account_id, assertion->region, assertion->instance_id,
+			       item->one_time_hash);
+	return item->hashed;
+}
+
+/* As if no transaction had been tried. */
+static void item_reset(struct item *item)
+{
+	release_undo(item);
+	grant_free(item->grant);
+	item->grant = NULL;
+	item->outcome = item->record->outcome;
+	item->reason = item->record->reason;
+	item->event = NULL;
+	item->comment[0] = item->release_id[0] = '\0';
+	item->n_secrets = 0;
+	item->hashed = false;
+}
+
+static bool item_prepare(struct store *store, struct batch *batch, struct item *item)
+{
+	const struct record *record = item->record;
+
+	item_reset(item);
+	if (record->kind == RECORD_ACKNOWLEDGE)
+		return acknowledge_prepare(store, item);
+	item->event = record->kind == RECORD_EVENT ? record->event : "release.denied";
+	if (!hashes_make(item))
+		return false;
+	if (record->kind == RECORD_EVENT || record->outcome != OK)
+		return true;
+	return release_prepare(store, &batch->shelf, item);
+}
+
+static bool item_burn(struct store *store, struct batch *batch, struct item *item)
+{
+	if (item->record->kind == RECORD_ACKNOWLEDGE)
+		return acknowledge(store, item);
+	if (item->record->kind == RECORD_RELEASE && item->outcome == OK)
+		return release_burn(store, &batch->shelf, item);
+	return true;
+}
+
+static void event_assertion(struct event *event, const struct item *item)
+{
+	const struct assertion *assertion = item->record->assertion;
+
+	if (!assertion)
+		return;
+	event->instance_id = assertion->instance_id;
+	event->account_id = assertion->account_id;
+	event->region = assertion->region;
+	event->role = assertion->role;
+	event->one_time_hash = item->one_time_hash;
+	event->assertion_sha256 = item->assertion_sha256;
+}
+
+static void event_entry(struct event *event, const struct ledger_entry *entry)
+{
+	event->instance_id = entry->instance;
+	event->account_id = entry->account;
+	event->region = entry->region;
+	event->role = entry->role;
+	event->rule = entry->rule;
+	event->release_id = entry->release_id;
+	event->one_time_hash = entry->one_time_hash;
+	event->recipient_sha256 = entry->recipient_sha256;
+}
+
+static const char *item_comment(const struct item *item)
+{
+	if (item->record->kind != RECORD_RELEASE)
+		return item->record->comment;
+	if (item->comment[0])
+		return item->comment;
+	return item->outcome != OK ? item->reason.text : item->record->comment;
+}
+
+static bool item_event(struct store *store, struct head *head, struct item *item)
+{
+	const struct record *record = item->record;
+	struct event event = { .event = item->event,
+		.time_us = record->now_us,
+		.outcome = outcome_name(item->outcome),
+		.reason = item->outcome != OK ? item->reason.code : NULL,
+		.comment = item_comment(item),
+		.actor = record->actor,
+		.request_id = record->request_id,
+		.release_id = item->release_id,
+		.source = record->source,
+		.recipient_sha256 = record->recipient ? record->recipient->sha256 : NULL,
+		.policy_sha256 = record->policy_sha256,
+		.rule = record->rule,
+		.unbound_key = record->unbound_key,
+		.claims = record->claims,
+		.secrets = item->secrets,
+		.n_secrets = item->grant ? item->n_secrets : 0 };
+
+	if (!item->event)
+		return true;
+	event_assertion(&event, item);
+	if (record->kind == RECORD_ACKNOWLEDGE)
+		event_entry(&event, item->entry);
+	return trail_append(store, head, &event);
+}
+
+/* By key, so that two nodes cannot wait for each other; within a key the earlier record comes first. */
+static int items_compare(const void *a, const void *b)
+{
+	const struct item *left = *(struct item *const *)a, *right = *(struct item *const *)b;
+	int order = memcmp(left->one_time_hash, right->one_time_hash, 32);
+
+	return order != 0 ? order : (left->place > right->place) - (left->place < right->place);
+}
+
+static enum outcome batch_body(struct store *store, struct head *head, void *context, struct reason *reason)
+{
+	struct batch *batch = context;
+	bool good = true;
+
+	batch->reached = true;
+	for (size_t i = 0; i < batch->n && good; i++)
+		good = item_prepare(store, batch, &batch->items[i]);
+	for (size_t i = 0; i < batch->n; i++)
+		batch->sorted[i] = &batch->items[i];
+	qsort(batch->sorted, batch->n, sizeof(struct item *), items_compare);
+	for (size_t i = 0; i < batch->n && good; i++)
+		good = item_burn(store, batch, batch->sorted[i]);
+	for (size_t i = 0; i < batch->n && good; i++)
+		good = item_event(store, head, &batch->items[i]);
+	if (!good)
+		return store_failed(store, reason);
+	batch->reached = false; /* from here on it is the commit's answer */
+	return OK;
+}
+
+/* ---- handing out */
+
+static void item_settle(struct item *item)
+{
+	struct record *record = item->record;
+
+	record->outcome = item->outcome;
+	record->reason = item->reason;
+	if (record->kind == RECORD_RELEASE)
+		snprintf(record->release_id, sizeof(record->release_id), "%s",
+			item->outcome == OK ? item->release_id : "");
+	record->grant = item->grant;
+	item->grant = NULL;
+}
+
+static void item_fail(struct item *item, const struct reason *reason)
+{
+	struct record *record = item->record;
+
+	item_reset(item);
+	record->outcome = UNAVAILABLE;
+	record->reason = *reason;
+	if (record->kind == RECORD_RELEASE)
+		record->release_id[0] = '\0';
+}
+
+/* One transaction; sets every record's outcome. */
+static bool batch_commit(struct store *store, struct batch *batch)
+{
+	struct reason reason = { .code = REASON_STORE };
+	bool committed = store_transaction(store, SQL_WRITE, batch_body, batch, &reason) == OK;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		if (committed)
+			item_settle(&batch->items[i]);
+		else
+			item_fail(&batch->items[i], &reason);
+	}
+	shelf_clear(&batch->shelf);
+	return committed;
+}
+
+/* A record that makes the whole batch fail takes only itself along: the others are tried one by one. Ends
+ * where the store itself gives no transaction or no commit. */
+static void batch_singly(struct store *store, struct batch *whole)
+{
+	struct batch *one = calloc(1, sizeof(*one));
+	struct item *sorted;
+
+	if (!one)
+		return;
+	one->n = 1;
+	one->sorted = &sorted;
+	for (size_t i = 0; i < whole->n; i++) {
+		one->items = &whole->items[i];
+		one->reached = false;
+		one->items->record->outcome = one->items->outcome;
+		one->items->record->reason = one->items->reason;
+		if (!batch_commit(store, one) && !one->reached)
+			break;
+	}
+	free(one);
+}
+
+static void batch_free(struct batch *batch)
+{
+	if (!batch)
+		return;
+	for (size_t i = 0; i < batch->n; i++)
+		free(batch->items[i].entry);
+	shelf_clear(&batch->shelf);
+	free(batch->items);
+	free(batch->sorted);
+	free(batch);
+}
+
+static struct batch *batch_new(struct record *const records[], size_t n)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	if (!batch)
+		return NULL;
+	batch->items = calloc(n, sizeof(*batch->items));
+	batch->sorted = calloc(n, sizeof(struct item *));
+	if (!batch->items || !batch->sorted) {
+		batch_free(batch);
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (record_fits(records[i])) {
+			batch->items[batch->n].record = records[i];
+			batch->items[batch->n].place = batch->n;
+			batch->n++;
+		}
+	return batch;
+}
+
+static void records_fail(struct record *const records[], size_t n, const char *text)
+{
+	for (size_t i = 0; i < n; i++)
+		if (records[i]->outcome == OK || records[i]->outcome == REFUSED)
+			records[i]->outcome = unavailable(&records[i]->reason, REASON_STORE, "%s", text);
+}
+
+void store_record(struct store *store, struct record *const records[], size_t n)
+{
+	struct batch *batch;
+
+	for (size_t i = 0; i < n; i++)
+		records[i]->grant = NULL;
+	if (n == 0)
+		return;
+	batch = n <= STORE_BATCH_MAX ? batch_new(records, n) : NULL;
+	if (!batch) {
+		records_fail(records, n,
+			n <= STORE_BATCH_MAX ? "out of memory" : "more records than a batch may hold");
+		return;
+	}
+	if (batch->n > 0 && !batch_commit(store, batch) && batch->reached && batch->n > 1)
+		batch_singly(store, batch);
+	batch_free(batch);
+}

@@ -1,0 +1,262 @@
+/* What a release comes to. The ledger says whether it is the first use; if it is not, or may not be one, the
+ * row that is there decides: the same key has its release again, another key is refused, and an operator's
+ * re-arm stands in for either once. Nothing here is given out: the grant waits in the item for the batch's
+ * COMMIT. */
+#include "store/item.h"
+#include "verifier/checks.h"
+#include "verifier/reasons.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const first_use_checks[] = { CHECK_LAUNCH_WINDOW, CHECK_ORIGINAL_BOOT };
+
+/* UUIDv7 (RFC 9562): 48 bits of milliseconds, 74 of chance. */
+static bool release_id_make(long long now_us, char text[RELEASE_ID_SIZE])
+{
+	unsigned char b[16];
+	unsigned long long ms = (unsigned long long)(now_us / 1000);
+
+	if (RAND_bytes(b, sizeof(b)) != 1)
+		return false;
+	for (int i = 0; i < 6; i++)
+		b[i] = (unsigned char)(ms >> (40 - 8 * i));
+	b[6] = (unsigned char)(0x70 | (b[6] & 0x0f));
+	b[8] = (unsigned char)(0x80 | (b[8] & 0x3f));
+	snprintf(text, RELEASE_ID_SIZE,
+		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
+		b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	return true;
+}
+
+static void secrets_write(const struct item *item, char text[LEDGER_SECRETS_SIZE])
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < item->n_secrets; i++)
+		used += (size_t)snprintf(text + used, LEDGER_SECRETS_SIZE - used, "%s%s:%u", i > 0 ? "," : "",
+			item->secrets[i].name, item->secrets[i].version);
+}
+
+/* "name:version,..." as secrets_write wrote it. */
+static bool secrets_read(const char *text, struct item *item)
+{
+	item->n_secrets = 0;
+	while (*text) {
+		struct secret_version *secret = &item->secrets[item->n_secrets];
+		size_t length = strcspn(text, ":");
+		char *end;
+
+		if (item->n_secrets == SECRETS_MAX || length >= sizeof(secret->name) || text[length] != ':')
+			return false;
+		snprintf(secret->name, sizeof(secret->name), "%.*s", (int)length, text);
+		secret->version = (unsigned)strtoul(text + length + 1, &end, 10);
+		item->n_secrets++;
+		text = *end == ',' ? end + 1 : end;
+		if (*end != '\0' && *end != ',')
+			return false;
+	}
+	return true;
+}
+
+static void checks_waive(struct item *item)
+{
+	for (int i = 0; i < 2 && item->record->claims; i++) {
+		struct check *check = claims_check(item->record->claims, first_use_checks[i]);
+
+		item->waived[i] = check && check->result == CHECK_FAILED;
+		if (item->waived[i])
+			check->result = CHECK_WAIVED;
+	}
+}
+
+void release_undo(struct item *item)
+{
+	for (int i = 0; i < 2; i++) {
+		if (item->waived[i])
+			claims_check(item->record->claims, first_use_checks[i])->result = CHECK_FAILED;
+		item->waived[i] = false;
+	}
+}
+
+/* ---- the record's secrets and its grant */
+
+/* For this record alone: nothing burned, no event. */
+static bool secret_missing(struct item *item, const char *name)
+{
+	item->outcome = unavailable(
+		&item->reason, REASON_SECRET_MISSING, "no version of secret %s is stored", name);
+	item->event = NULL;
+	return true;
+}
+
+/* Settles which versions are released; one that is gone is replaced by the newest of its name. True: the
+ * store answered; item->outcome is OK if all are there. */
+static bool secrets_settle(struct store *store, struct shelf *shelf, struct item *item)
+{
+	const struct envelope *envelope;
+
+	for (size_t i = 0; i < item->n_secrets; i++) {
+		struct secret_version *secret = &item->secrets[i];
+
+		if (!shelf_find(store, shelf, secret->name, secret->version, &envelope))
+			return false;
+		if (!envelope && secret->version > 0 && !shelf_find(store, shelf, secret->name, 0, &envelope))
+			return false;
+		if (!envelope)
+			return secret_missing(item, secret->name);
+		secret->version = envelope->version;
+	}
+	return true;
+}
+
+bool release_prepare(struct store *store, struct shelf *shelf, struct item *item)
+{
+	const struct decision *decision = item->record->decision;
+
+	item->n_secrets = decision->n_secrets;
+	for (size_t i = 0; i < item->n_secrets; i++) {
+		item->secrets[i].version = 0;
+		if (snprintf(item->secrets[i].name, NAME_SIZE, "%s", decision->secrets[i]) >= NAME_SIZE)
+			return secret_missing(item, decision->secrets[i]);
+	}
+	return secrets_settle(store, shelf, item);
+}
+
+static bool grant_make(struct store *store, struct shelf *shelf, struct item *item, bool repeated)
+{
+	const struct record *record = item->record;
+	const struct envelope *envelope;
+
+	item->grant = grant_new(
+		item->release_id, record->assertion, item->assertion_sha256, record->recipient, repeated);
+	if (!item->grant)
+		return false;
+	for (size_t i = 0; i < item->n_secrets; i++)
+		if (!shelf_find(store, shelf, item->secrets[i].name, item->secrets[i].version, &envelope) ||
+			!envelope || !grant_add(item->grant, envelope))
+			return false;
+	item->outcome = OK;
+	item->event = repeated ? "release.repeated" : "release.granted";
+	return true;
+}
+
+/* ---- what the ledger says to a release */
+
+static void item_refuse(struct item *item, const char *event, const char *code, const char *text)
+{
+	item->outcome = refused(&item->reason, code, "%s", text);
+	item->event = event;
+}
+
+static void first_use_refuse(struct item *item)
+{
+	const char *code = CHECK_LAUNCH_WINDOW;
+
+	if (item->record->claims)
+		for (int i = 0; i < 2; i++) {
+			const struct check *check = claims_check(item->record->claims, first_use_checks[i]);
+
+			if (check && check->result == CHECK_FAILED) {
+				code = first_use_checks[i];
+				break;
+			}
+		}
+	item_refuse(item, "release.denied", code, "not allowed as a first use, and none was recorded");
+}
+
+/* The same release once more: the versions that were granted. */
+static bool release_repeat(
+	struct store *store, struct shelf *shelf, struct item *item, const struct ledger_entry *entry)
+{
+	bool counted;
+
+	item->outcome = OK;
+	if (!secrets_read(entry->secrets, item))
+		return sql_complain(
+			store->sql, "a ledger row's secrets are not of the form they were written in");
+	if (!secrets_settle(store, shelf, item))
+		return false;
+	if (item->outcome != OK)
+		return true;
+	snprintf(item->release_id, sizeof(item->release_id), "%s", entry->release_id);
+	if (!ledger_collect(store, entry->release_id, &counted) || !counted)
+		return false;
+	checks_waive(item);
+	return grant_make(store, shelf, item, true);
+}
+
+static bool same_key(const struct item *item, const struct ledger_entry *entry)
+{
+	return memcmp(entry->recipient_sha256, item->record->recipient->sha256, 32) == 0;
+}
+
+static void row_refuse(struct item *item, const struct ledger_entry *entry)
+{
+	char text[REASON_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "another key has had this instance's release, %s", entry->release_id);
+	if (same_key(item, entry))
+		item_refuse(item, "release.denied", REASON_ALREADY_COLLECTED,
+			"this key has acknowledged its release, and the retry window is over");
+	else
+		item_refuse(item, "release.conflict", REASON_ALREADY_RELEASED, text);
+}
+
+/* It was no first use, or is not allowed to be one: a repeat, a re-arm, or a refusal. */
+static bool release_again(
+	struct store *store, struct shelf *shelf, struct item *item, const struct burn *burn)
+{
+	struct ledger_entry entry;
+	bool found, spent, burned;
+
+	if (!ledger_of_instance(store, item->one_time_hash, &entry, &found))
+		return false;
+	if (found && same_key(item, &entry) && (!entry.acknowledged || burn->now_us < entry.retry_until_us))
+		return release_repeat(store, shelf, item, &entry);
+	if (!rearm_spend(store, burn, &spent, item->comment))
+		return false;
+	if (spent) {
+		if (!ledger_burn(store, burn, BURN_REARMED, &burned) || !burned)
+			return false;
+		checks_waive(item);
+		return grant_make(store, shelf, item, false);
+	}
+	item->comment[0] = item->release_id[0] = '\0';
+	if (found)
+		row_refuse(item, &entry);
+	else
+		first_use_refuse(item);
+	return true;
+}
+
+bool release_burn(struct store *store, struct shelf *shelf, struct item *item)
+{
+	const struct record *record = item->record;
+	const struct decision *decision = record->decision;
+	char secrets[LEDGER_SECRETS_SIZE];
+	struct burn burn = { .one_time_hash = item->one_time_hash,
+		.recipient_sha256 = record->recipient->sha256,
+		.assertion = record->assertion,
+		.rule = record->rule,
+		.release_id = item->release_id,
+		.secrets = secrets,
+		.once_per_launch = decision->once_per_launch,
+		.launch_time = record->claims ? (long long)record->claims->facts.launch_time : 0,
+		.now_us = record->now_us,
+		.retry_until_us = record->now_us + decision->retry_window * 1000 };
+	bool burned = false;
+
+	if (!release_id_make(record->now_us, item->release_id))
+		return sql_complain(store->sql, "no random bytes for a release id");
+	secrets_write(item, secrets);
+	if (decision->first_use_allowed &&
+		!ledger_burn(store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE, &burned))
+		return false;
+	if (burned)
+		return grant_make(store, shelf, item, false);
+	return release_again(store, shelf, item, &burn);
+}

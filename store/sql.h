@@ -1,0 +1,65 @@
+#ifndef STORE_SQL_H
+#define STORE_SQL_H
+/* The little of SQL that the store's verbs need, so that each is written once, in SQL that both engines
+ * speak: parameters are $1, $2, ..., upserts are ON CONFLICT. An engine is one .c file behind this header.
+ * Mistakes on the way (preparing, binding, reading) are kept by the query and come out where it is stepped or
+ * ended, so a verb reads straight down. A connection belongs to one thread at a time. */
+#include "verifier/outcome.h"
+
+struct sql; /* a connection */
+struct query; /* a statement of a connection; NULL stands for one that could not be prepared */
+
+enum sql_use { SQL_READ, SQL_WRITE };
+
+/* Opens a database that is there (an empty file is an empty database). NULL: the complaint names the mend. */
+struct sql *sql_open(const char *path, enum sql_use, struct complaint *);
+void sql_close(struct sql *);
+/* Is there nothing in it yet? */
+bool sql_empty(const struct sql *);
+/* Marks an empty database as ours, within the transaction that makes its first tables. */
+MUST_USE bool sql_claim(struct sql *);
+/* After such an error only a new connection is sure to work. */
+bool sql_broken(const struct sql *);
+/* The first thing that went wrong since the last sql_begin; "" if nothing has. */
+const char *sql_error(const struct sql *);
+/* Keeps it as that first thing, for what the caller found wrong; returns false. */
+bool sql_complain(struct sql *, const char *said);
+
+/* SQL_WRITE waits for the one write lock, up to a bounded time. */
+MUST_USE bool sql_begin(struct sql *, enum sql_use);
+/* False: it is not known to be committed. */
+MUST_USE bool sql_commit(struct sql *);
+/* Safe at any time; ends all queries. */
+void sql_rollback(struct sql *);
+/* Statements without parameters and rows. */
+MUST_USE bool sql_run(struct sql *, const char *script);
+
+/* `text` is a literal: the statement is prepared once and kept as long as the connection. */
+struct query *sql_query(struct sql *, const char *text);
+/* For a text that was put together; query_end frees it. */
+struct query *sql_query_once(struct sql *, const char *text);
+
+/* Parameters count from 1. Bytes and text stay the caller's and must last until the query ends; NULL is
+ * SQL's. */
+void query_integer(struct query *, int parameter, long long);
+void query_text(struct query *, int parameter, const char *);
+void query_bytes(struct query *, int parameter, const void *, size_t);
+
+enum step { STEP_FAILED, STEP_ROW, STEP_DONE };
+enum step query_step(struct query *);
+/* Runs a statement that has no rows to its end. *affected, where asked for: how many rows it changed. */
+MUST_USE bool query_run(struct query *, long long *affected);
+
+/* Columns count from 0 and are read after STEP_ROW. What does not fit (no such type, too long, another length
+ * than expected, memory out) leaves zeros and makes query_end answer false. */
+long long column_integer(struct query *, int column);
+bool column_null(struct query *, int column);
+void column_text(struct query *, int column, char *to, size_t size);
+void column_exactly(struct query *, int column, void *to, size_t length);
+/* Borrowed until the next step. */
+struct bytes column_bytes(struct query *, int column);
+
+/* Ends it, also half-way. False: something went wrong since it was begun. */
+MUST_USE bool query_end(struct query *);
+
+#endif
