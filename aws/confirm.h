@@ -18,23 +18,25 @@ struct aws_account {
 struct aws_settings {
 	unsigned n_accounts; /* this version: 1, the one that our own credentials belong to */
 	struct aws_account accounts[AWS_ACCOUNTS_MAX];
-	/* Development only: base URLs instead of the compiled hosts ("http://127.0.0.1:5000"); "": the compiled ones. */
+	/* Development only: base URLs instead of the compiled hosts ("http://127.0.0.1:5000"); "": the
+	 * compiled ones. */
 	char ec2_endpoint[256], iam_endpoint[256];
 };
 
-/* Reads our own credentials from the environment. NULL: the complaint says what is missing. Copies the settings. */
+/* Reads our own credentials from the environment. NULL: the complaint says what is missing. Copies the
+ * settings. */
 struct aws *aws_open(const struct aws_settings *, struct complaint *);
-/* After aws_run has returned. */
+/* After aws_run and every call of aws_confirm have returned. NULL is fine. */
 void aws_close(struct aws *);
 
-/* One question. The caller owns it and keeps it, and what it points to, until `done` was called, exactly once, from
- * the AWS thread. */
+/* One question. The caller owns it and keeps it, and what it points to, until `done` was called, exactly
+ * once, from the AWS thread. */
 struct confirmation {
 	/* in */
 	const struct assertion *assertion;
 	const struct demand *demand;
 	struct in_addr peer;
-	time_t now;         /* the request's clock, for what EC2 may not show yet */
+	time_t now; /* the request's clock, for what EC2 may not show yet */
 	long long deadline; /* CLOCK_MONOTONIC nanoseconds: given up by then */
 	void (*done)(struct confirmation *);
 	/* out */
@@ -45,8 +47,9 @@ struct confirmation {
 	struct confirmation *next;
 };
 
-/* From any thread; never blocks, never calls `done` itself. UNAVAILABLE: REASON_UPSTREAM, or REASON_NOT_VISIBLE_YET
- * when EC2 does not know the instance, it is still pending, or has no profile within 60 s of its launch. */
+/* From any thread; never blocks, never calls `done` itself. UNAVAILABLE: REASON_UPSTREAM, or
+ * REASON_NOT_VISIBLE_YET when EC2 does not know the instance, it is still pending, or has no profile within
+ * 60 s of its launch. */
 void aws_confirm(struct aws *, struct confirmation *);
 
 /* The AWS thread's whole life; returns after aws_stop, when every question has been answered. */
@@ -58,5 +61,18 @@ struct aws_counts {
 	unsigned long calls_ec2, calls_iam, failed_ec2, failed_iam, cached_iam;
 };
 void aws_counts_get(struct aws *, struct aws_counts *);
+
+/* ---- The comparison alone, for aws/ and its tests: pure. */
+
+/* Can EC2's answer be compared already? UNAVAILABLE, REASON_NOT_VISIBLE_YET: the instance is not in the
+ * answer
+ * (`facts` NULL), is still pending, or has no profile within 60 s of its launch. */
+MUST_USE enum outcome confirm_visible(const struct facts *, time_t now, struct reason *);
+
+struct iam_listing;
+/* Adds all checks of the asked attributes to asked->claims, whose facts are there. `listing` NULL: the
+ * instance has no profile to ask IAM about. OK: complete. UNAVAILABLE, REASON_NOT_VISIBLE_YET: IAM does not
+ * list the profile within 60 s of the launch. */
+MUST_USE enum outcome confirm_compare(struct confirmation *asked, const struct iam_listing *);
 
 #endif

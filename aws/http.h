@@ -1,15 +1,16 @@
 #ifndef AWS_HTTP_H
 #define AWS_HTTP_H
-/* An HTTP client: many requests under way on one thread, warm connections. Everything about libcurl stays behind
- * this header. It never follows a redirect, never reads proxy variables, never sends a request twice by itself. */
+/* An HTTP client: many requests under way on one thread, warm connections. Everything about libcurl stays
+ * behind this header. It never follows a redirect, never reads proxy variables, never sends a request twice
+ * by itself. */
 #include "verifier/outcome.h"
 
 struct http;
 
 struct http_options {
-	const char *ca_file;   /* PEM of the roots to trust instead of the system's; NULL: the system's */
+	const char *ca_file; /* PEM of the roots to trust instead of the system's; NULL: the system's */
 	const char *user_agent;
-	unsigned connections;  /* at most, per host */
+	unsigned connections; /* at most, per host */
 };
 
 /* Credentials for CURLOPT_AWS_SIGV4. All borrowed until `done`. */
@@ -20,12 +21,12 @@ struct http_signature {
 };
 
 enum http_result {
-	HTTP_ANSWERED,    /* status, body and headers are there */
-	HTTP_NO_CONNECT,  /* nothing was sent: name, connection or TLS failed */
-	HTTP_CUT,         /* sent, but no whole answer came */
+	HTTP_ANSWERED, /* status, body and headers are there */
+	HTTP_NO_CONNECT, /* nothing was sent: name, connection or TLS failed */
+	HTTP_CUT, /* sent, but no whole answer came */
 	HTTP_TIMED_OUT,
 	HTTP_TOO_LARGE,
-	HTTP_FAULT        /* memory, or a request that this wrapper cannot form */
+	HTTP_FAULT /* memory, or a request that this wrapper cannot form */
 };
 
 /* One request. The caller owns it and all that it points to until `done`. Zero what is not used. */
@@ -33,22 +34,25 @@ struct http_request {
 	/* in */
 	const char *method; /* "GET", "PUT", "POST" */
 	const char *url;
-	const char *const *headers; /* NULL-terminated "Name: value"; each is refused if it holds a control character */
+	const char *const
+		*headers; /* NULL-terminated "Name: value"; each is refused if it holds a control character */
 	struct bytes body;
 	const struct http_signature *sign; /* POST forms only (TRAPS.md) */
-	const char *source;                /* local address to call from, NULL: any */
-	bool fresh_connection;             /* do not reuse one, do not keep it */
-	long long deadline;                /* CLOCK_MONOTONIC nanoseconds */
+	const char *source; /* local address to call from, NULL: any */
+	bool fresh_connection; /* do not reuse one, do not keep it */
+	long long deadline; /* CLOCK_MONOTONIC nanoseconds */
 	size_t answer_max;
-	/* Pieces as they come, instead of collecting them; false ends the request as HTTP_TOO_LARGE. NULL: collect. */
+	/* Pieces as they come, instead of collecting them; false ends the request as HTTP_TOO_LARGE. NULL:
+	 * collect. */
 	bool (*receive)(struct http_request *, struct bytes piece);
 	void (*done)(struct http_request *); /* exactly once, from http_step */
 	void *context;
 	/* out */
 	enum http_result result;
 	int status;
-	struct bytes answer; /* collected; owned by the wrapper, valid inside `done` (http_fetch: until http_forget) */
-	long retry_after;    /* seconds, from the header; -1: none */
+	struct bytes answer; /* collected; owned by the wrapper, valid inside `done` (http_fetch: until
+				http_forget) */
+	long retry_after; /* seconds, from the header; -1: none */
 	char content_type[96];
 	char error[160]; /* for logs, when the result is not HTTP_ANSWERED */
 	/* the wrapper's own */
@@ -61,8 +65,8 @@ struct http *http_open(const struct http_options *);
 void http_close(struct http *);
 /* Never blocks, never calls `done` itself. Same thread as http_step. */
 void http_start(struct http *, struct http_request *);
-/* Waits at most timeout_ms (0: not at all) for progress or http_wake, then makes what progress it can and calls
- * `done` for what ended. Returns how many are still under way. */
+/* Waits at most timeout_ms (0: not at all) for progress or http_wake, then makes what progress it can and
+ * calls `done` for what ended. Returns how many are still under way. */
 unsigned http_step(struct http *, int timeout_ms);
 /* From any thread: makes a waiting http_step return. */
 void http_wake(struct http *);

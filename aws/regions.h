@@ -4,10 +4,10 @@
 #include "verifier/outcome.h"
 
 struct aws_region {
-	const char *name;       /* "us-east-1" */
-	const char *partition;  /* "aws", "aws-cn", "aws-us-gov", "aws-eusc", ... */
+	const char *name; /* "us-east-1" */
+	const char *partition; /* "aws", "aws-cn", "aws-us-gov", "aws-eusc", ... */
 	const char *dns_suffix; /* "amazonaws.com", "amazonaws.com.cn" */
-	const char *iam_host;   /* "iam.amazonaws.com" */
+	const char *iam_host; /* "iam.amazonaws.com" */
 	const char *iam_region; /* the region that IAM calls are signed for: "us-east-1" */
 };
 

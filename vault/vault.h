@@ -1,7 +1,7 @@
 #ifndef VAULT_VAULT_H
 #define VAULT_VAULT_H
-/* The server's side of the vault: knows the member processes by their sockets, loads no module, sees no secret but
- * the node key. Safe from many threads. */
+/* The server's side of the vault: knows the member processes by their sockets, loads no module, sees no
+ * secret but the node key. Safe from many threads. */
 #include "store/grant.h"
 #include "vault/file.h"
 
@@ -9,11 +9,12 @@ struct vault;
 
 enum member_state { MEMBER_DOWN, MEMBER_UP };
 
-/* Starts the monitor thread that keeps each member's state: connects, proves the canary, notices a closed socket at
- * once, tries a member that is down again every quarter of a second. `canary` and the pins (one for each member of
- * the file, in its order) are copied.
- * `said` is called from the monitor's thread at each change of state, with a sentence for the log. */
-struct vault *vault_open(const struct vault_file *, const struct member_pin *pins, const struct envelope *canary,
+/* Starts the monitor thread that keeps each member's state: connects, proves the canary, notices a closed
+ * socket at once, tries a member that is down again every quarter of a second. `canary` and the pins (one for
+ * each member of the file, in its order) are copied. `said` is called from the monitor's thread with the
+ * first state it finds and at each change of it, with a sentence for the log. */
+struct vault *vault_open(const struct vault_file *, const struct member_pin *pins,
+	const struct envelope *canary,
 	void (*said)(void *context, const char *member, enum member_state, const char *why), void *context,
 	struct complaint *);
 void vault_close(struct vault *);
@@ -22,8 +23,8 @@ void vault_close(struct vault *);
 bool vault_ready(struct vault *);
 enum member_state vault_member_state(struct vault *, const char *member);
 
-/* Fetches the node key, once, at start, and derives from it (HKDF-SHA-256, RFC 5869) the keys for acknowledgements
- * and cursors. UNAVAILABLE while no member is up. */
+/* Fetches the node key, once, at start, and derives from it (HKDF-SHA-256, RFC 5869) the keys for
+ * acknowledgements and cursors. UNAVAILABLE while no member is up. */
 MUST_USE enum outcome vault_take_node_key(
 	struct vault *, const struct envelope *node_key, long long deadline, struct reason *);
 
@@ -33,8 +34,8 @@ struct sealed {
 };
 void sealed_clear(struct sealed *);
 
-/* Unseals what the grant names and seals it to the grant's own key. Blocks, at most until the deadline (monotonic
- * ns) or the vault file's own deadline for each try. OK or UNAVAILABLE (REASON_VAULT). */
+/* Unseals what the grant names and seals it to the grant's own key. Blocks, at most until the deadline
+ * (monotonic ns) or the vault file's own deadline for each try. OK or UNAVAILABLE (REASON_VAULT). */
 MUST_USE enum outcome vault_seal(
 	struct vault *, const struct grant *, long long deadline, struct sealed *, struct reason *);
 

@@ -96,7 +96,7 @@ static void places(void **state)
 		"policy.json:7:22: rules[0].secrets[1]:", "twice");
 	assert_refused("\"web-tier\"", "\"path/web-tier\"", "policy.json:2:28: rules[0].role:", "IAM role");
 	assert_refused("\"us-east-1\"", "\"us-east\"", "policy.json:3:", "a region");
-	assert_refused("] }\n", "] ", "policy.json:8:", "not valid JSON");
+	assert_refused("] }\n", "] ", "policy.json:7:38:", "not valid JSON");
 	assert_refused("\"rules\"", "\"rule\"", "policy.json:1:", "did you mean \"rules\"");
 }
 

@@ -93,7 +93,7 @@ static void mistakes(void **state)
 	assert_refused("\"aws\": {", "\"aws\": { \"endpoints\": {\"ec2\": \"http://127.0.0.1:1\"},",
 		"5:", "development");
 	assert_refused("\"node\"", "\"nodes\"", "2:", "did you mean \"node\"");
-	assert_refused("}\n", "\n", "6:", "not valid JSON");
+	assert_refused("}\n", "\n", "7:", "not valid JSON");
 	assert_refused("\"node\"", "\"node\": \"a\", \"node\"", "2:", "not valid JSON");
 }
 

@@ -1,0 +1,235 @@
+/* vouchsafe-agent: runs once, when an instance boots. Says what the instance is, receives what policy allows
+ * it to have, writes that down. Must never print, log or pass on a secret, and writes none before every check
+ * on it has passed. Safe to run again at any point: the key in the state folder is what makes the second run
+ * the same agent. */
+#include "agent/arguments.h"
+#include "agent/exits.h"
+#include "agent/files.h"
+#include "agent/key.h"
+#include "agent/memory.h"
+#include "agent/metadata.h"
+#include "agent/open.h"
+#include "agent/request.h"
+#include "aws/http.h"
+#include "verifier/encoding.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Everything that lives from one step to the next. */
+struct agent {
+	struct arguments arguments;
+	struct folder state, out;
+	struct http *imds, *http; /* two, for --ca is about the server alone */
+	struct service service;
+	struct assertion assertion;
+	struct key key;
+	struct answer answer;
+	struct release release;
+	struct complaint complaint;
+};
+
+static void say(void *context, const char *line)
+{
+	(void)context;
+	fprintf(stderr, "vouchsafe-agent: %s\n", line);
+}
+
+static void say_about(const char *format, ...) PRINTF_LIKE(1, 2);
+static void say_about(const char *format, ...)
+{
+	char line[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	say(NULL, line);
+}
+
+/* ---- the steps, in their order */
+
+static enum agent_exit open_folders(struct agent *agent)
+{
+	if (!folder_open(agent->arguments.state, &agent->state, &agent->complaint) ||
+		!folder_open(agent->arguments.out, &agent->out, &agent->complaint))
+		return AGENT_CONFIGURATION;
+	if (folder_lock(&agent->state))
+		return AGENT_DONE;
+	complain(&agent->complaint, "another vouchsafe-agent is at work in %s", agent->arguments.state);
+	return AGENT_GAVE_UP;
+}
+
+static enum agent_exit open_http(struct agent *agent)
+{
+	struct http_options options = { .user_agent = "vouchsafe-agent/" VOUCHSAFE_VERSION,
+		.connections = 1 };
+
+	agent->imds = http_open(&options);
+	options.ca_file = agent->arguments.ca;
+	agent->http = http_open(&options);
+	if (!agent->imds || !agent->http) {
+		complain(&agent->complaint, "the HTTP client does not start");
+		return AGENT_FAULT;
+	}
+	agent->service = (struct service){ .http = agent->http,
+		.base = agent->arguments.server,
+		.source = agent->arguments.source,
+		.pace = &pace_real,
+		.deadline = monotonic_now() + agent->arguments.deadline,
+		.said = say };
+	return AGENT_DONE;
+}
+
+/* The server wants one and the same address in the assertion, in EC2's answer and on the socket. */
+static enum agent_exit read_metadata(struct agent *agent)
+{
+	const struct metadata metadata = { .http = agent->imds,
+		.base = agent->arguments.metadata,
+		.source = agent->arguments.source,
+		.pace = &pace_real,
+		.deadline = agent->service.deadline };
+	const struct assertion *assertion = &agent->assertion;
+	const char *source = agent->arguments.source;
+
+	if (!metadata_read(&metadata, agent->arguments.role, &agent->assertion, &agent->complaint))
+		return AGENT_NO_METADATA;
+	say_about("this is %s (%s, %s, %s)", assertion->instance_id, assertion->instance_type,
+		assertion->account_id, assertion->region);
+	if (!source || strcmp(source, assertion->source_ip) == 0)
+		return AGENT_DONE;
+	complain(&agent->complaint,
+		"--source %s: this instance's primary address is %s, and from no other would the "
+		"server serve it",
+		source, assertion->source_ip);
+	return AGENT_CONFIGURATION;
+}
+
+static enum agent_exit keep_key(struct agent *agent)
+{
+	char recipient[HEX_SIZE(sizeof(agent->key.recipient.sha256))];
+	enum agent_exit status = key_keep(&agent->state, &agent->key, &agent->complaint);
+
+	if (status != AGENT_DONE)
+		return status;
+	hex_encode((struct bytes){ agent->key.recipient.sha256, sizeof(agent->key.recipient.sha256) },
+		recipient);
+	say_about("%s key, recipient %s", agent->key.kept ? "kept" : "new", recipient);
+	return AGENT_DONE;
+}
+
+static enum agent_exit obtain_release(struct agent *agent)
+{
+	enum agent_exit status;
+
+	say_about("asking %s as role %s", agent->arguments.server, agent->arguments.role);
+	status = request_release(
+		&agent->service, &agent->assertion, agent->key.csr, &agent->answer, &agent->complaint);
+	if (status == AGENT_DONE)
+		say_about("granted: release %s", agent->answer.release_id);
+	return status;
+}
+
+/* Not asked again: whoever answers so would answer so again, and a person should know. */
+static enum agent_exit open_release(struct agent *agent)
+{
+	const struct expected expected = { agent->answer.release_id, &agent->assertion };
+	const struct bytes sealed = { agent->answer.sealed, agent->answer.sealed_length };
+	enum agent_exit status = release_open(
+		sealed, agent->key.pair, &expected, &agent->release, &agent->complaint);
+
+	if (status == AGENT_PROTOCOL)
+		say_about("WARNING: the sealed answer is not for this agent. Either %s is an impostor, or "
+			  "somebody sits "
+			  "on the way, or it is another version. Nothing was written.",
+			agent->arguments.server);
+	return status;
+}
+
+static enum agent_exit write_files(struct agent *agent)
+{
+	struct file files[RELEASE_SECRETS_MAX];
+	const struct release *release = &agent->release;
+	size_t i;
+
+	for (i = 0; i < release->n_secrets; i++)
+		files[i] = (struct file){ .name = release->secrets[i].name,
+			.bytes = { release->secrets[i].data, release->secrets[i].length } };
+	if (!folder_write(&agent->out, files, release->n_secrets, &agent->complaint))
+		return AGENT_GAVE_UP;
+	for (i = 0; i < release->n_secrets; i++)
+		say_about("written: %s/%s (%zu bytes)", agent->arguments.out, files[i].name,
+			files[i].bytes.length);
+	release_forget_secrets(&agent->release);
+	key_clear(&agent->key);
+	return AGENT_DONE;
+}
+
+static enum agent_exit acknowledge(struct agent *agent)
+{
+	enum agent_exit status = request_acknowledge(
+		&agent->service, agent->answer.release_id, agent->release.acknowledgement, &agent->complaint);
+
+	if (status != AGENT_DONE) {
+		say(NULL, "the files are written, but the server does not know it; the key stays");
+		return status;
+	}
+	say(NULL, "acknowledged");
+	return key_forget(&agent->state, &agent->complaint) ? AGENT_DONE : AGENT_GAVE_UP;
+}
+
+static enum agent_exit agent_run(struct agent *agent)
+{
+	static enum agent_exit (*const steps[])(struct agent *) = { open_folders, open_http, read_metadata,
+		keep_key, obtain_release, open_release, write_files, acknowledge };
+	enum agent_exit status = AGENT_DONE;
+	size_t i;
+
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == AGENT_DONE; i++)
+		status = steps[i](agent);
+	if (status != AGENT_DONE)
+		say_about("%s", agent->complaint.text);
+	return status;
+}
+
+static void agent_clear(struct agent *agent)
+{
+	release_clear(&agent->release);
+	answer_clear(&agent->answer);
+	key_clear(&agent->key);
+	http_close(agent->http);
+	http_close(agent->imds);
+	folder_close(&agent->out);
+	folder_close(&agent->state);
+}
+
+int main(int argc, char *argv[])
+{
+	static struct agent agent = { .state.fd = -1, .out.fd = -1 };
+	enum outcome hardened = memory_harden();
+	enum agent_exit status;
+
+	if (hardened == FAULT) {
+		say(NULL, "the process could not be hardened");
+		return AGENT_FAULT;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (!arguments_parse(argc, argv, getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), &agent.arguments,
+		    &agent.complaint)) {
+		say(NULL, agent.complaint.text);
+		return AGENT_CONFIGURATION;
+	}
+	if (agent.arguments.help || agent.arguments.version) {
+		agent.arguments.help ? arguments_help(stdout)
+				     : (void)puts("vouchsafe-agent " VOUCHSAFE_VERSION);
+		return fflush(stdout) == 0 ? AGENT_DONE : AGENT_FAULT;
+	}
+	if (hardened == UNAVAILABLE)
+		say(NULL, "warning: memory cannot be locked; raise RLIMIT_MEMLOCK to 8 MiB to keep secrets "
+			  "out of swap");
+	status = agent_run(&agent);
+	agent_clear(&agent);
+	return status;
+}

@@ -1,0 +1,433 @@
+/* EC2 look-ups in batches. A question waits in its group (account and region) while a call is under way and
+ * goes out with all others in the next; a lone one goes at once. A call that fails in passing puts its
+ * questions back and makes the group pause; an answer that cannot be understood splits its batch in halves,
+ * so that one poisonous instance ends up alone. Must never show a question any instance but its own. */
+#include "aws/batch.h"
+
+#include "aws/ec2.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SIDE_BY_SIDE_MAX = 4, /* calls of one group, where the ids of a whole batch are waiting */
+	PAGES_MAX = 20,
+	LONE_TRIES = 2 /* of a batch of one whose answer cannot be understood */
+};
+
+struct group {
+	const struct aws_account *account;
+	const char *region;
+	struct service ec2, iam;
+	struct question_queue waiting;
+	unsigned n_waiting;
+	unsigned under_way; /* batches, without the halves of split ones */
+	unsigned failures; /* in a row */
+	long long not_before;
+};
+
+struct batch {
+	LIST_ENTRY(batch) all;
+	struct batches *batches;
+	struct group *group;
+	struct question_queue questions;
+	struct call call;
+	struct ec2_answer answer;
+	bool half; /* of one that was split: does not count in group->under_way */
+	unsigned pages, tries;
+	unsigned n_ids;
+	char ids[EC2_IDS_MAX][INSTANCE_ID_SIZE];
+};
+
+struct batches {
+	const struct caller *caller;
+	struct profiles *profiles;
+	struct batch_counts *counts;
+	LIST_HEAD(batches_under_way, batch) under_way;
+	unsigned n_groups;
+	struct group *groups;
+};
+
+/* ---- opening and closing */
+
+static bool group_init(struct group *group, const struct aws_settings *settings,
+	const struct aws_account *account, const char *name, struct complaint *complaint)
+{
+	const struct aws_region *region = aws_region_find(name);
+
+	if (!region)
+		return complain(complaint,
+			"aws.accounts.%s.regions: %s is no region of AWS that this version "
+			"knows; write its name as in us-east-1",
+			account->id, name);
+	if (!service_ec2(&group->ec2, region, settings->ec2_endpoint))
+		return complain(
+			complaint, "aws.endpoints.ec2: must be http[s]://host[:port] and nothing more");
+	if (!service_iam(&group->iam, region, settings->iam_endpoint))
+		return complain(
+			complaint, "aws.endpoints.iam: must be http[s]://host[:port] and nothing more");
+	group->account = account;
+	group->region = region->name;
+	STAILQ_INIT(&group->waiting);
+	return true;
+}
+
+static bool groups_init(
+	struct batches *batches, const struct aws_settings *settings, struct complaint *complaint)
+{
+	unsigned n_groups = 0;
+
+	for (unsigned i = 0; i < settings->n_accounts; i++)
+		n_groups += settings->accounts[i].n_regions;
+	if (n_groups == 0)
+		return complain(complaint, "aws.accounts: name the account and at least one of its regions");
+	batches->groups = calloc(n_groups, sizeof(*batches->groups));
+	if (!batches->groups)
+		return complain(complaint, "out of memory");
+	for (unsigned i = 0; i < settings->n_accounts; i++) {
+		const struct aws_account *account = &settings->accounts[i];
+
+		for (unsigned j = 0; j < account->n_regions; j++)
+			if (!group_init(&batches->groups[batches->n_groups++], settings, account,
+				    account->regions[j], complaint))
+				return false;
+	}
+	return true;
+}
+
+struct batches *batches_new(const struct aws_settings *settings, const struct caller *caller,
+	struct profiles *profiles, struct batch_counts *counts, struct complaint *complaint)
+{
+	struct batches *batches = calloc(1, sizeof(*batches));
+
+	if (!batches) {
+		complain(complaint, "out of memory");
+		return NULL;
+	}
+	batches->caller = caller;
+	batches->profiles = profiles;
+	batches->counts = counts;
+	LIST_INIT(&batches->under_way);
+	if (!groups_init(batches, settings, complaint)) {
+		batches_free(batches);
+		return NULL;
+	}
+	return batches;
+}
+
+/* What questions are left in it go with it. */
+static void batch_free(struct batch *batch)
+{
+	LIST_REMOVE(batch, all);
+	if (!batch->half)
+		batch->group->under_way--;
+	call_clear(&batch->call);
+	ec2_answer_clear(&batch->answer);
+	queue_free(&batch->questions);
+	free(batch);
+}
+
+void batches_free(struct batches *batches)
+{
+	struct batch *batch;
+
+	if (!batches)
+		return;
+	while ((batch = LIST_FIRST(&batches->under_way)))
+		batch_free(batch);
+	for (unsigned i = 0; i < batches->n_groups; i++)
+		if (batches->groups[i].account)
+			queue_free(&batches->groups[i].waiting);
+	free(batches->groups);
+	free(batches);
+}
+
+/* ---- filling a batch */
+
+static struct batch *batch_new(struct batches *batches, struct group *group, bool half)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	if (!batch)
+		return NULL;
+	batch->batches = batches;
+	batch->group = group;
+	batch->half = half;
+	STAILQ_INIT(&batch->questions);
+	LIST_INSERT_HEAD(&batches->under_way, batch, all);
+	if (!half)
+		group->under_way++;
+	return batch;
+}
+
+static bool batch_has(const struct batch *batch, const char *instance_id)
+{
+	for (unsigned i = 0; i < batch->n_ids; i++)
+		if (strcmp(batch->ids[i], instance_id) == 0)
+			return true;
+	return false;
+}
+
+/* False: it does not fit any more. Takes the question otherwise. */
+static bool batch_take(struct batch *batch, struct question *question, unsigned n_ids_max)
+{
+	const char *instance_id = question->asked->assertion->instance_id;
+
+	if (!batch_has(batch, instance_id)) {
+		if (batch->n_ids == n_ids_max)
+			return false;
+		strcpy(batch->ids[batch->n_ids++], instance_id);
+	}
+	STAILQ_INSERT_TAIL(&batch->questions, question, held);
+	return true;
+}
+
+/* From the front of the queue, as many as fit; frees those that were answered meanwhile. Returns how many it
+ * took off the queue. */
+static unsigned batch_fill(struct batch *batch, struct question_queue *from, unsigned n_ids_max)
+{
+	struct question *question;
+	unsigned n = 0;
+
+	while ((question = STAILQ_FIRST(from))) {
+		STAILQ_REMOVE_HEAD(from, held);
+		n++;
+		if (!question->asked) {
+			question_free(question);
+		} else if (!batch_take(batch, question, n_ids_max)) {
+			STAILQ_INSERT_HEAD(from, question, held);
+			return n - 1;
+		}
+	}
+	return n;
+}
+
+/* ---- the end of a batch */
+
+static void queue_fault(struct question_queue *queue, const char *told)
+{
+	struct question *question;
+
+	while ((question = STAILQ_FIRST(queue))) {
+		STAILQ_REMOVE_HEAD(queue, held);
+		if (question->asked)
+			question_fault(question, told);
+		question_free(question);
+	}
+}
+
+/* True: there are claims with EC2's facts, and IAM is to be asked. Otherwise it has been answered. */
+static bool question_show(struct question *question, const struct facts *facts)
+{
+	struct confirmation *asked = question->asked;
+	enum outcome visible = confirm_visible(facts, asked->now, &asked->reason);
+
+	if (visible != OK) {
+		question_answer(question, visible);
+		return false;
+	}
+	asked->claims = claims_new();
+	if (!asked->claims || !facts_copy(&asked->claims->facts, facts)) {
+		question_fault(question, "out of memory");
+		return false;
+	}
+	if (facts->profile_arn[0] == '\0') {
+		question_answer(question, confirm_compare(asked, NULL));
+		return false;
+	}
+	return true;
+}
+
+static void batch_deliver(struct batch *batch)
+{
+	struct question *question;
+
+	batch->group->failures = 0;
+	while ((question = STAILQ_FIRST(&batch->questions))) {
+		STAILQ_REMOVE_HEAD(&batch->questions, held);
+		if (question->asked &&
+			question_show(question,
+				ec2_answer_find(&batch->answer, question->asked->assertion->instance_id)))
+			profiles_ask(batch->batches->profiles, question, &batch->group->iam);
+		else
+			question_free(question);
+	}
+	batch_free(batch);
+}
+
+/* A passing failure: they go first in the group's next call, after a pause. */
+static void batch_put_back(struct batch *batch)
+{
+	struct group *group = batch->group;
+	struct question *question;
+
+	group->not_before = monotonic_now() + call_pause(++group->failures);
+	for (question = STAILQ_FIRST(&batch->questions); question; question = STAILQ_NEXT(question, held))
+		group->n_waiting++;
+	STAILQ_CONCAT(&batch->questions, &group->waiting);
+	STAILQ_CONCAT(&group->waiting, &batch->questions);
+	batch_free(batch);
+}
+
+static void batch_give_up(struct batch *batch)
+{
+	struct question *question;
+
+	while ((question = STAILQ_FIRST(&batch->questions))) {
+		STAILQ_REMOVE_HEAD(&batch->questions, held);
+		if (question->asked)
+			question_give_up(question, "ec2", batch->call.told);
+		question_free(question);
+	}
+	batch_free(batch);
+}
+
+static void batch_send(struct batch *batch);
+
+/* Somebody in this batch has an answer that nobody can read. */
+static void batch_split(struct batch *batch)
+{
+	unsigned n_ids_max = (batch->n_ids + 1) / 2;
+
+	for (int i = 0; i < 2 && queue_sweep(&batch->questions); i++) {
+		struct batch *half = batch_new(batch->batches, batch->group, true);
+
+		if (!half)
+			break;
+		/* the second takes all that is left */
+		batch_fill(half, &batch->questions, i == 0 ? n_ids_max : EC2_IDS_MAX);
+		batch_send(half);
+	}
+	queue_fault(&batch->questions, "out of memory");
+	batch_free(batch);
+}
+
+static void batch_nonsense(struct batch *batch)
+{
+	if (batch->n_ids > 1) {
+		batch_split(batch);
+	} else if (++batch->tries < LONE_TRIES && queue_sweep(&batch->questions)) {
+		ec2_answer_clear(&batch->answer);
+		batch->pages = 0;
+		batch_send(batch);
+	} else {
+		batch_give_up(batch);
+	}
+}
+
+static void batch_page(struct batch *batch)
+{
+	if (batch->answer.next_token[0] == '\0') {
+		batch_deliver(batch);
+	} else if (++batch->pages < PAGES_MAX) {
+		batch_send(batch);
+	} else {
+		strcpy(batch->call.told, "too many pages");
+		batch_nonsense(batch);
+	}
+}
+
+static void batch_done(struct call *call, enum call_result result)
+{
+	struct batch *batch = call->context;
+	char why[XML_WHY_SIZE];
+
+	if (result == CALL_ANSWERED &&
+		!ec2_answer_add(&batch->answer, call->request.answer, EC2_NAMESPACE, why))
+		result = call_reread(call, why);
+	call_clear(call);
+	if (result == CALL_ANSWERED) {
+		batch_page(batch);
+		return;
+	}
+	batch->batches->counts->failed++;
+	switch (result) {
+	case CALL_PASSING:
+		batch_put_back(batch);
+		break;
+	case CALL_NONSENSE:
+		batch_nonsense(batch);
+		break;
+	case CALL_REFUSED:
+		batch_give_up(batch);
+		break;
+	default:
+		queue_fault(&batch->questions, call->told);
+		batch_free(batch);
+	}
+}
+
+static void batch_send(struct batch *batch)
+{
+	batch->batches->counts->calls++;
+	batch->call.done = batch_done;
+	batch->call.context = batch;
+	ec2_form(&batch->call.form, batch->ids, batch->n_ids, batch->answer.next_token);
+	call_send(
+		&batch->call, batch->batches->caller, &batch->group->ec2, queue_deadline(&batch->questions));
+}
+
+/* ---- questions */
+
+static struct group *group_find(const struct batches *batches, const struct assertion *assertion)
+{
+	for (unsigned i = 0; i < batches->n_groups; i++)
+		if (strcmp(batches->groups[i].region, assertion->region) == 0 &&
+			strcmp(batches->groups[i].account->id, assertion->account_id) == 0)
+			return &batches->groups[i];
+	return NULL;
+}
+
+void batches_ask(struct batches *batches, struct question *question)
+{
+	struct group *group = group_find(batches, question->asked->assertion);
+
+	if (!group) {
+		question_fault(question, "the account and region are not in aws.accounts");
+		question_free(question);
+		return;
+	}
+	STAILQ_INSERT_TAIL(&group->waiting, question, held);
+	group->n_waiting++;
+}
+
+static bool group_may_send(const struct group *group, long long now)
+{
+	if (group->n_waiting == 0 || group->not_before > now)
+		return false;
+	return group->under_way == 0 ||
+	       (group->n_waiting >= EC2_IDS_MAX && group->under_way < SIDE_BY_SIDE_MAX);
+}
+
+static void group_send(struct batches *batches, struct group *group)
+{
+	struct batch *batch = batch_new(batches, group, false);
+
+	if (!batch) {
+		queue_fault(&group->waiting, "out of memory");
+		group->n_waiting = 0;
+		return;
+	}
+	group->n_waiting -= batch_fill(batch, &group->waiting, EC2_IDS_MAX);
+	if (batch->n_ids == 0)
+		batch_free(batch); /* all had been answered */
+	else
+		batch_send(batch);
+}
+
+long long batches_advance(struct batches *batches, long long now)
+{
+	long long next = LLONG_MAX;
+
+	for (unsigned i = 0; i < batches->n_groups; i++) {
+		struct group *group = &batches->groups[i];
+
+		while (group_may_send(group, now))
+			group_send(batches, group);
+		if (group->n_waiting > 0 && group->under_way == 0 && group->not_before < next)
+			next = group->not_before;
+	}
+	return next;
+}

@@ -1,0 +1,156 @@
+/* Signed calls to AWS: where to, and what an answer amounts to. Must never send anything to a host that is
+ * not in the compiled table (or, in development, in the configuration). */
+#include "aws/call.h"
+
+#include "aws/ec2.h"
+#include "aws/iam.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define MILLISECOND 1000000LL
+
+enum {
+	PATIENCE_MS = 4000, /* for one try: a call that hangs must leave time for another */
+	PAUSE_FIRST_MS = 100,
+	PAUSE_DOUBLINGS = 5
+};
+
+/* ---- where */
+
+static bool endpoint_valid(const char *endpoint)
+{
+	size_t scheme = strncmp(endpoint, "https://", 8) == 0  ? 8
+			: strncmp(endpoint, "http://", 7) == 0 ? 7
+							       : 0;
+	size_t host = strspn(endpoint + scheme, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]");
+	const char *rest = endpoint + scheme + host;
+
+	return scheme > 0 && host > 0 && (strcmp(rest, "") == 0 || strcmp(rest, "/") == 0);
+}
+
+/* One slash: libcurl signs "//" wrong. */
+static bool endpoint_use(struct service *service, const char *endpoint)
+{
+	size_t length = strlen(endpoint);
+
+	if (!endpoint_valid(endpoint) || length + 2 > sizeof(service->url))
+		return false;
+	snprintf(
+		service->url, sizeof(service->url), "%s%s", endpoint, endpoint[length - 1] == '/' ? "" : "/");
+	return true;
+}
+
+bool service_ec2(struct service *service, const struct aws_region *region, const char *endpoint)
+{
+	service->name = "ec2";
+	service->region = region->name;
+	service->namespace = EC2_NAMESPACE;
+	if (endpoint[0] != '\0')
+		return endpoint_use(service, endpoint);
+	snprintf(service->url, sizeof(service->url), "https://ec2.%s.%s/", region->name, region->dns_suffix);
+	return true;
+}
+
+bool service_iam(struct service *service, const struct aws_region *region, const char *endpoint)
+{
+	service->name = "iam";
+	service->region = region->iam_region;
+	service->namespace = IAM_NAMESPACE;
+	if (endpoint[0] != '\0')
+		return endpoint_use(service, endpoint);
+	snprintf(service->url, sizeof(service->url), "https://%s/", region->iam_host);
+	return true;
+}
+
+/* ---- one call */
+
+static enum call_result call_tell(struct call *call, enum call_result result, const char *what)
+{
+	snprintf(call->told, sizeof(call->told), "%s", what);
+	return result;
+}
+
+/* The answer is an error: which, and does it pass? */
+static enum call_result error_read(struct call *call)
+{
+	int status = call->request.status;
+
+	aws_error_read(call->request.answer, call->service->namespace, call->code);
+	snprintf(call->told, sizeof(call->told), "it answered %d %s", status, call->code);
+	return status >= 500 || status == 429 || aws_error_passes(call->code) ? CALL_PASSING : CALL_REFUSED;
+}
+
+static enum call_result answer_read(struct call *call)
+{
+	switch (call->request.result) {
+	case HTTP_ANSWERED:
+		return call->request.status == 200 ? CALL_ANSWERED : error_read(call);
+	case HTTP_NO_CONNECT:
+		return call_tell(call, CALL_PASSING, "it could not be reached");
+	case HTTP_CUT:
+		return call_tell(call, CALL_PASSING, "the connection was cut");
+	case HTTP_TIMED_OUT:
+		return call_tell(call, CALL_PASSING, "no answer came in time");
+	case HTTP_TOO_LARGE:
+		return call_tell(call, CALL_NONSENSE, "the answer is too large");
+	default:
+		return call_tell(call, CALL_FAULT, "the call could not be made");
+	}
+}
+
+enum call_result call_reread(struct call *call, const char *why)
+{
+	if (aws_error_read(call->request.answer, call->service->namespace, call->code))
+		return error_read(call);
+	return call_tell(call, CALL_NONSENSE, why);
+}
+
+static void call_done(struct http_request *request)
+{
+	struct call *call = request->context;
+
+	call->done(call, answer_read(call));
+}
+
+void call_send(
+	struct call *call, const struct caller *caller, const struct service *service, long long deadline)
+{
+	long long patience = monotonic_now() + PATIENCE_MS * MILLISECOND;
+
+	call->service = service;
+	call->code[0] = call->told[0] = '\0';
+	credentials_lend(caller->credentials, &call->signature);
+	call->signature.region = service->region;
+	call->signature.service = service->name;
+	call->request = (struct http_request){
+		.method = "POST",
+		/* a form for which memory ran out must not go out half */
+		.url = call->form.failed ? "" : service->url,
+		.body = { (const unsigned char *)call->form.text, call->form.length },
+		.sign = &call->signature,
+		.deadline = deadline < patience ? deadline : patience,
+		.answer_max = XML_BYTES_MAX,
+		.done = call_done,
+		.context = call,
+	};
+	http_start(caller->http, &call->request);
+}
+
+void call_clear(struct call *call)
+{
+	form_clear(&call->form);
+}
+
+long long call_pause(unsigned failures)
+{
+	unsigned doublings = failures > PAUSE_DOUBLINGS ? PAUSE_DOUBLINGS : failures - 1;
+	long long half = (PAUSE_FIRST_MS * MILLISECOND << doublings) / 2;
+	unsigned random = 0;
+
+	/* without randomness a pause is still a pause */
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = 0;
+	return half + half * (random % 1024) / 1024;
+}

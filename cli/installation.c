@@ -1,0 +1,126 @@
+/* Configuration, store, vault file and the operator's name: what nearly every command begins with. Must never
+ * start another vouchsafe-vault than the one that belongs to this program without being told so. */
+#include "cli/installation.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A name that may stand in the trail as it is. */
+static bool user_valid(const char *name)
+{
+	size_t length =
+		name ? strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-$@+")
+		     : 0;
+
+	return length > 0 && length < 64 && name[length] == '\0';
+}
+
+/* Who asks: behind sudo the one who typed it. That much root could always pretend, but then knowingly. */
+static void actor_fill(char actor[ACTOR_SIZE])
+{
+	const char *name = geteuid() == 0 ? getenv("SUDO_USER") : NULL;
+	const struct passwd *user = getpwuid(getuid());
+
+	if (!user_valid(name))
+		name = user ? user->pw_name : NULL;
+	if (user_valid(name))
+		snprintf(actor, ACTOR_SIZE, "operator:%s", name);
+	else
+		snprintf(actor, ACTOR_SIZE, "operator:uid-%lu", (unsigned long)getuid());
+}
+
+struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
+{
+	struct installation *installation = calloc(1, sizeof(*installation));
+
+	if (!installation) {
+		complain(complaint, "out of memory");
+		return NULL;
+	}
+	actor_fill(installation->actor);
+	if (config_load(path ? path : CONFIG_DEFAULT, &installation->config, complaint))
+		installation->store = store_open(
+			installation->config.store, use, installation->config.node, complaint);
+	if (installation->store)
+		return installation;
+	installation_close(installation);
+	return NULL;
+}
+
+void installation_close(struct installation *installation)
+{
+	if (!installation)
+		return;
+	if (installation->store)
+		store_close(installation->store);
+	free(installation);
+}
+
+/* Is there an executable of that name in this folder (the first `length` characters)? */
+static bool program_in(const char *folder, size_t length, char program[PATH_MAX])
+{
+	int written = snprintf(program, PATH_MAX, "%.*s/vouchsafe-vault", (int)length, folder);
+
+	return length > 0 && folder[0] == '/' && written < PATH_MAX && access(program, X_OK) == 0;
+}
+
+static bool program_beside(char program[PATH_MAX])
+{
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *slash = length > 0 ? memrchr(self, '/', (size_t)length) : NULL;
+
+	return slash && program_in(self, (size_t)(slash - self), program);
+}
+
+/* Along a list of folders with ":" between them; relative ones are passed over. */
+static bool program_along(const char *folders, char program[PATH_MAX])
+{
+	while (folders && *folders) {
+		size_t length = strcspn(folders, ":");
+
+		if (program_in(folders, length, program))
+			return true;
+		folders += length + (folders[length] == ':');
+	}
+	return false;
+}
+
+static bool program_find(const char *given, char program[PATH_MAX], struct complaint *complaint)
+{
+	if (given) {
+		snprintf(program, PATH_MAX, "%s", given);
+		return access(program, X_OK) == 0 ||
+		       complain(complaint, "--vault-program: %s cannot be run", given);
+	}
+	return program_beside(program) || program_along(getenv("PATH"), program) ||
+	       program_along("/usr/local/sbin:/usr/sbin:/sbin", program) ||
+	       complain(complaint,
+		       "vouchsafe-vault is neither beside this program nor along PATH; say where it is "
+		       "with --vault-program");
+}
+
+static void say(void *context, const char *line)
+{
+	(void)context;
+	puts(line);
+	fflush(stdout);
+}
+
+bool installation_setup(struct installation *installation, const char *program, struct setup *setup,
+	struct complaint *complaint)
+{
+	if (!vault_file_load(installation->config.vault, &installation->vault, complaint) ||
+		!program_find(program, installation->program, complaint))
+		return false;
+	*setup = (struct setup){ .program = installation->program,
+		.vault_path = installation->config.vault,
+		.file = &installation->vault,
+		.store = installation->store,
+		.actor = installation->actor,
+		.said = say };
+	return true;
+}

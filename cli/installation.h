@@ -1,0 +1,30 @@
+#ifndef CLI_INSTALLATION_H
+#define CLI_INSTALLATION_H
+/* The installation that a command works on, as its configuration file describes it. */
+#include "server/config.h"
+#include "store/store.h"
+#include "vault/setup.h"
+
+#define CONFIG_DEFAULT "/etc/vouchsafe/vouchsafe.json"
+
+enum { ACTOR_SIZE = 96 };
+
+struct installation {
+	struct config config;
+	struct store *store;
+	struct vault_file vault;
+	char program[PATH_MAX]; /* vouchsafe-vault */
+	char actor[ACTOR_SIZE]; /* "operator:alice" */
+};
+
+/* Reads the configuration (`path` NULL: CONFIG_DEFAULT) and opens the store for this use. NULL with a
+ * complaint. */
+struct installation *installation_open(const char *path, enum store_use, struct complaint *);
+void installation_close(struct installation *);
+
+/* Fills in all that vault/ wants for its commands; `program` NULL: vouchsafe-vault beside this program, then
+ * along PATH and the sbin folders. `said` prints. The setup borrows from the installation. */
+MUST_USE bool installation_setup(
+	struct installation *, const char *program, struct setup *, struct complaint *);
+
+#endif

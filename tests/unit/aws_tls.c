@@ -1,0 +1,163 @@
+/* aws/http_curl.c over TLS, against `openssl s_server`: no certificate but the right one is good enough. */
+#include "aws/http.h"
+#include "tests/unit/unit.h"
+
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND 1000000000LL
+
+struct place {
+	char folder[64], certificate[96], key[96];
+	pid_t server;
+	FILE *output;
+	unsigned port;
+};
+
+/* Runs openssl with its output in a pipe; it ends by itself after a minute, whatever becomes of us. */
+static pid_t openssl_start(const char *const arguments[], FILE **output)
+{
+	int ends[2];
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		alarm(60);
+		dup2(ends[1], 1);
+		dup2(ends[1], 2);
+		close(ends[0]);
+		execvp("openssl", (char *const *)arguments);
+		_exit(127);
+	}
+	close(ends[1]);
+	*output = fdopen(ends[0], "r");
+	assert_non_null(*output);
+	return child;
+}
+
+static void certificate_make(struct place *place)
+{
+	const char *const arguments[] = { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+		"ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-addext",
+		"subjectAltName=DNS:localhost", "-days", "2", "-keyout", place->key, "-out",
+		place->certificate, NULL };
+	FILE *output;
+	pid_t child = openssl_start(arguments, &output);
+	int status;
+
+	while (fgetc(output) != EOF)
+		;
+	fclose(output);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static int place_open(void **state)
+{
+	struct place *place = calloc(1, sizeof(*place));
+	const char *top = getenv("TMPDIR");
+	const char *const arguments[] = { "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert",
+		place->certificate, "-key", place->key, "-www", NULL };
+	char line[256];
+
+	snprintf(place->folder, sizeof(place->folder), "%.40s/aws_tls.XXXXXX", top ? top : "/tmp");
+	assert_non_null(mkdtemp(place->folder));
+	snprintf(place->certificate, sizeof(place->certificate), "%s/server.pem", place->folder);
+	snprintf(place->key, sizeof(place->key), "%s/server.key", place->folder);
+	certificate_make(place);
+	place->server = openssl_start(arguments, &place->output);
+	while (place->port == 0 && fgets(line, sizeof(line), place->output))
+		sscanf(line, "ACCEPT %*[^:]:%u", &place->port);
+	*state = place;
+	return place->port == 0;
+}
+
+static int entry_remove(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+	(void)status;
+	(void)kind;
+	(void)where;
+	return remove(path);
+}
+
+static int place_close(void **state)
+{
+	struct place *place = *state;
+
+	kill(place->server, SIGTERM);
+	waitpid(place->server, NULL, 0);
+	fclose(place->output);
+	nftw(place->folder, entry_remove, 8, FTW_DEPTH | FTW_PHYS);
+	free(place);
+	return 0;
+}
+
+static enum http_result fetch(const struct place *place, const char *ca_file, const char *host)
+{
+	const struct http_options options = { .ca_file = ca_file };
+	struct http *http = http_open(&options);
+	struct http_request request = {
+		.method = "GET", .deadline = monotonic_now() + 20 * SECOND, .answer_max = 100000
+	};
+	enum http_result result;
+	char url[128];
+
+	assert_non_null(http);
+	snprintf(url, sizeof(url), "https://%s:%u/", host, place->port);
+	request.url = url;
+	result = http_fetch(http, &request);
+	assert_true(result != HTTP_ANSWERED || request.status == 200);
+	http_forget(&request);
+	http_close(http);
+	return result;
+}
+
+static void right_certificate(void **state)
+{
+	const struct place *place = *state;
+
+	assert_int_equal(fetch(place, place->certificate, "localhost"), HTTP_ANSWERED);
+}
+
+static void wrong_name(void **state)
+{
+	const struct place *place = *state;
+
+	assert_int_equal(fetch(place, place->certificate, "127.0.0.1"), HTTP_NO_CONNECT);
+}
+
+static void unknown_issuer(void **state)
+{
+	const struct place *place = *state;
+
+	assert_int_equal(fetch(place, NULL, "localhost"), HTTP_NO_CONNECT);
+	setenv("SSL_CERT_FILE", place->certificate, 1);
+	setenv("CURL_CA_BUNDLE", place->certificate, 1);
+	assert_int_equal(fetch(place, NULL, "localhost"), HTTP_NO_CONNECT);
+	unsetenv("SSL_CERT_FILE");
+	unsetenv("CURL_CA_BUNDLE");
+}
+
+static void no_such_file(void **state)
+{
+	assert_int_equal(fetch(*state, "/nonexistent/ca.pem", "localhost"), HTTP_NO_CONNECT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(right_certificate),
+		cmocka_unit_test(wrong_name),
+		cmocka_unit_test(unknown_issuer),
+		cmocka_unit_test(no_such_file),
+	};
+
+	return cmocka_run_group_tests(tests, place_open, place_close);
+}

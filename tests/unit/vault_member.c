@@ -1,0 +1,823 @@
+/* The real vouchsafe-vault process and vouchsafed's side of it, with a real store: releases sealed, and every
+ * way in which the process, its peer or its token can go away. */
+#include "store/store.h"
+#include "tests/unit/vault_fixture.h"
+#include "vault/frame.h"
+#include "vault/setup.h"
+#include "vault/vault.h"
+#include "verifier/encoding.h"
+#include "verifier/reasons.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+#define SECOND 1000000000LL
+static const long long T0 = 1767225600000000LL; /* 2026-01-01T00:00:00Z */
+
+static struct place place;
+static struct vault_file *file;
+static struct store *store;
+static struct member_pin pin;
+static struct envelope canary, node;
+static struct recipient recipient;
+static pid_t member; /* vouchsafe-vault */
+static int ready_socket; /* where it says READY=1 */
+static char log_path[96];
+static unsigned instances; /* one for each grant */
+
+/* ---- the process */
+
+static void ready_open(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.60s/ready", place.folder);
+	ready_socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(ready_socket, (struct sockaddr *)&address, sizeof(address)), 0);
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+}
+
+static void member_spawn(const char *allow)
+{
+	char *arguments[] = { place.program, (char *)"--member", (char *)MEMBER, (char *)"--vault",
+		place.vault, allow != NULL ? (char *)"--allow-user" : NULL, (char *)allow, NULL };
+
+	member = fork();
+	assert_true(member >= 0);
+	if (member == 0) {
+		int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+		dup2(log, 2);
+		execv(place.program, arguments);
+		_exit(127);
+	}
+}
+
+/* Does it get ready? False: it ended; *status says how. */
+static bool member_ready(int *status)
+{
+	for (;;) {
+		struct pollfd fd = { .fd = ready_socket, .events = POLLIN };
+		char text[64] = "";
+
+		if (poll(&fd, 1, 20) > 0 && recv(ready_socket, text, sizeof(text) - 1, 0) > 0 &&
+			strcmp(text, "READY=1") == 0)
+			return true;
+		if (waitpid(member, status, WNOHANG) == member) {
+			member = 0;
+			return false;
+		}
+	}
+}
+
+static void member_start(const char *allow)
+{
+	int status = 0;
+
+	member_spawn(allow);
+	if (!member_ready(&status))
+		fail_msg("the member did not start: %d", status);
+}
+
+/* Ends it by a signal and returns its wait status. */
+static int member_end(int how)
+{
+	int status = -1;
+
+	if (member == 0)
+		return 0;
+	kill(member, how);
+	assert_int_equal(waitpid(member, &status, 0), member);
+	member = 0;
+	return status;
+}
+
+static unsigned log_count(const char *what)
+{
+	unsigned n = 0;
+	char line[2000];
+	FILE *log = fopen(log_path, "r");
+
+	while (log != NULL && fgets(line, sizeof(line), log) != NULL)
+		n += strstr(line, what) != NULL;
+	if (log != NULL)
+		fclose(log);
+	return n;
+}
+
+/* ---- vouchsafed's side */
+
+/* What the monitor said, in order, through a pipe. */
+static int told[2];
+
+static void said(void *context, const char *name, enum member_state state, const char *why)
+{
+	char letter = state == MEMBER_UP ? 'u' : 'd';
+
+	(void)context;
+	assert_string_equal(name, MEMBER);
+	assert_true(why[0] != '\0');
+	assert_int_equal(write(told[1], &letter, 1), 1);
+}
+
+static void await(char letter)
+{
+	struct pollfd fd = { .fd = told[0], .events = POLLIN };
+	char got = 0;
+
+	while (got != letter) {
+		if (poll(&fd, 1, 30000) != 1)
+			fail_msg("the member's state did not become %c", letter);
+		assert_int_equal(read(told[0], &got, 1), 1);
+	}
+}
+
+static struct vault *client_open(void)
+{
+	struct complaint complaint = { "" };
+	struct vault *vault = vault_open(file, &pin, &canary, said, NULL, &complaint);
+
+	if (vault == NULL)
+		fail_msg("%s", complaint.text);
+	return vault;
+}
+
+/* A vault that is up and has its node key. */
+static struct vault *client_ready(void)
+{
+	struct vault *vault = client_open();
+	struct reason reason = { "", "" };
+
+	await('u');
+	if (vault_take_node_key(vault, &node, frame_clock() + 10 * SECOND, &reason) != OK)
+		fail_msg("%s", reason.text);
+	return vault;
+}
+
+/* A committed grant of these secrets for a fresh instance. */
+static struct grant *grant_new(const char *one, const char *two)
+{
+	struct assertion assertion = { .account_id = "123456789012",
+		.region = "us-east-1",
+		.role = "web-tier",
+		.source_ip = "10.0.1.225" };
+	struct decision decision = { .first_use_allowed = true,
+		.retry_window = 900000,
+		.n_secrets = two != NULL ? 2 : 1,
+		.secrets = { one, two } };
+	struct record record = { .kind = RECORD_RELEASE,
+		.now_us = T0,
+		.request_id = "r",
+		.source = "10.0.1.225",
+		.assertion = &assertion,
+		.recipient = &recipient,
+		.decision = &decision,
+		.policy_sha256 = "aa",
+		.rule = "web",
+		.outcome = OK };
+	struct record *batch[] = { &record };
+
+	snprintf(assertion.instance_id, sizeof(assertion.instance_id), "i-%017x", ++instances);
+	record.claims = claims_new();
+	assert_non_null(record.claims);
+	record.claims->facts.launch_time = T0 / 1000000 - 30;
+	store_record(store, batch, 1);
+	if (record.outcome != OK)
+		fail_msg("%s", record.reason.text);
+	claims_free(record.claims);
+	return record.grant;
+}
+
+static enum outcome seal(struct vault *vault, const struct grant *grant, struct reason *reason)
+{
+	struct sealed sealed;
+	enum outcome outcome = vault_seal(vault, grant, frame_clock() + 20 * SECOND, &sealed, reason);
+
+	assert_true((outcome == OK) == (sealed.data != NULL));
+	if (outcome != OK)
+		assert_string_equal(reason->code, REASON_VAULT);
+	sealed_clear(&sealed);
+	return outcome;
+}
+
+static void must_seal(struct vault *vault)
+{
+	struct grant *grant = grant_new("hsm-pin", NULL);
+	struct reason reason = { "", "" };
+
+	if (seal(vault, grant, &reason) != OK)
+		fail_msg("%s", reason.text);
+	grant_free(grant);
+}
+
+/* ---- one vault for all tests */
+
+static void quiet_said(void *context, const char *line)
+{
+	(void)context;
+	(void)line;
+}
+
+static struct setup setup_now(void)
+{
+	return (struct setup){ .program = place.program,
+		.vault_path = place.vault,
+		.file = file,
+		.store = store,
+		.actor = "operator:test",
+		.said = quiet_said };
+}
+
+/* The plaintext that is searched for in memory: made only in processes that end. */
+static void needle_make(char needle[65])
+{
+	unsigned char digest[32];
+
+	EVP_Digest("the needle of vault_member", 26, digest, NULL, EVP_sha256(), NULL);
+	hex_encode((struct bytes){ digest, 32 }, needle);
+	OPENSSL_cleanse(digest, sizeof(digest));
+}
+
+static void put(const char *name, const char *kind, const char *value)
+{
+	const struct setup setup = setup_now();
+	struct secret_put secret = { .name = name, .kind = kind };
+	struct complaint complaint = { "" };
+	unsigned version;
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	if (value != NULL) {
+		assert_int_equal(write(ends[1], value, strlen(value)), strlen(value));
+	} else {
+		pid_t child = fork();
+
+		if (child == 0) {
+			char needle[65];
+
+			needle_make(needle);
+			_exit(write(ends[1], needle, 64) != 64);
+		}
+		assert_int_equal(waitpid(child, NULL, 0), child);
+	}
+	close(ends[1]);
+	secret.input = ends[0];
+	if (!vault_secret_put(&setup, &secret, &version, &complaint))
+		fail_msg("%s", complaint.text);
+	close(ends[0]);
+}
+
+static void recipient_make(void)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	unsigned char *at = recipient.spki;
+	char path[96];
+	FILE *pem;
+
+	recipient.spki_length = (size_t)i2d_PUBKEY(key, &at);
+	assert_int_equal(recipient.spki_length, 91);
+	EVP_Digest(recipient.spki, recipient.spki_length, recipient.sha256, NULL, EVP_sha256(), NULL);
+	snprintf(path, sizeof(path), "%s/key.pem", place.folder);
+	pem = fopen(path, "w");
+	assert_non_null(pem);
+	assert_int_equal(PEM_write_PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL), 1);
+	fclose(pem);
+	EVP_PKEY_free(key);
+}
+
+static int group_begin(void **state)
+{
+	struct complaint complaint = { "" };
+	struct setup setup;
+	struct reason reason;
+
+	(void)state;
+	place_make(&place);
+	vault_write(&place, "\"deadline\": \"3s\", \"poll\": \"30s\",");
+	file = file_load(&place);
+	snprintf(log_path, sizeof(log_path), "%s/log", place.folder);
+	store = store_open(place.store, STORE_SERVE, "rp-1", &complaint);
+	assert_non_null(store);
+	setup = setup_now();
+	if (!vault_apply(&setup, &complaint))
+		fail_msg("%s", complaint.text);
+	put("hsm-pin", "pin", "1234\n");
+	put("needle", "opaque", NULL);
+	assert_int_equal(store_member_get(store, MEMBER, &pin, &reason), OK);
+	assert_int_equal(store_envelope_get(store, "canary", 0, &canary, &reason), OK);
+	assert_int_equal(store_envelope_get(store, "node", 0, &node, &reason), OK);
+	recipient_make();
+	ready_open();
+	return 0;
+}
+
+static int group_end(void **state)
+{
+	(void)state;
+	envelope_clear(&canary);
+	envelope_clear(&node);
+	store_close(store);
+	close(ready_socket);
+	free(file);
+	place_remove(&place);
+	return 0;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	unlink(log_path);
+	return pipe2(told, O_CLOEXEC);
+}
+
+/* Every process ends with 0 after SIGTERM (leaks of the sanitized one would show), and leaves no socket
+ * behind. */
+static int end(void **state)
+{
+	int status = member_end(SIGTERM);
+
+	(void)state;
+	close(told[0]);
+	close(told[1]);
+	if (status != 0)
+		print_error("the member ended with %d\n", status);
+	return status != 0 || access(place.socket, F_OK) == 0;
+}
+
+/* ---- tests */
+
+static void a_release_is_sealed_and_opens(void **state)
+{
+	char path[96], command[300], opened[2000], expected[64];
+	struct vault *vault;
+	struct grant *grant = grant_new("hsm-pin", NULL);
+	struct sealed sealed;
+	struct reason reason = { "", "" };
+	const char *ack;
+	size_t n;
+	FILE *out;
+
+	(void)state;
+	member_start(NULL);
+	vault = client_ready();
+	assert_true(vault_ready(vault));
+	assert_int_equal(vault_member_state(vault, MEMBER), MEMBER_UP);
+	assert_int_equal(vault_member_state(vault, "hsm-b"), MEMBER_DOWN);
+	assert_int_equal(vault_seal(vault, grant, frame_clock() + 20 * SECOND, &sealed, &reason), OK);
+	snprintf(path, sizeof(path), "%s/sealed", place.folder);
+	out = fopen(path, "w");
+	assert_int_equal(fwrite(sealed.data, 1, sealed.length, out), sealed.length);
+	fclose(out);
+	snprintf(command, sizeof(command),
+		"openssl cms -decrypt -binary -inform DER -inkey %s/key.pem -in %s", place.folder, path);
+	out = popen(command, "r");
+	n = fread(opened, 1, sizeof(opened) - 1, out);
+	opened[n] = '\0';
+	assert_int_equal(pclose(out), 0);
+	assert_non_null(strstr(opened, "\"name\":\"hsm-pin\",\"kind\":\"pin\",\"version\":1,"
+				       "\"encoding\":\"utf-8\",\"value\":\"1234\""));
+	assert_non_null(strstr(opened, grant_release_id(grant)));
+	assert_non_null(strstr(opened, grant_instance_id(grant)));
+	ack = strstr(opened, "\"ack\":\"");
+	assert_non_null(ack);
+	snprintf(expected, sizeof(expected), "%.43s", ack + 7);
+	assert_true(vault_acknowledgement_valid(vault, grant_release_id(grant), expected));
+	assert_false(vault_acknowledgement_valid(vault, "01910000-0000-7000-8000-000000000000", expected));
+	expected[5] ^= 1;
+	assert_false(vault_acknowledgement_valid(vault, grant_release_id(grant), expected));
+	expected[5] ^= 1;
+	expected[42] = '\0';
+	assert_false(vault_acknowledgement_valid(vault, grant_release_id(grant), expected));
+	assert_false(vault_acknowledgement_valid(vault, grant_release_id(grant), ""));
+	snprintf(command, sizeof(command),
+		"sealed release=%s secrets=hsm-pin:1 recipient=", grant_release_id(grant));
+	assert_int_equal(log_count(command), 1);
+	assert_int_equal(log_count("count=1"), 1);
+	sealed_clear(&sealed);
+	grant_free(grant);
+	vault_close(vault);
+}
+
+static void nothing_works_before_the_node_key(void **state)
+{
+	struct vault *vault = client_open();
+	struct grant *grant = grant_new("hsm-pin", NULL);
+	struct reason reason;
+	unsigned char mac[32] = { 0 }, again[32] = { 0 };
+
+	(void)state;
+	assert_false(vault_ready(vault));
+	assert_int_equal(
+		vault_take_node_key(vault, &node, frame_clock() + SECOND / 100, &reason), UNAVAILABLE);
+	assert_int_equal(seal(vault, grant, &reason), UNAVAILABLE);
+	assert_false(vault_acknowledgement_valid(vault, grant_release_id(grant), ""));
+	vault_cursor_mac(vault, (struct bytes){ mac, 3 }, mac);
+	vault_cursor_mac(vault, (struct bytes){ mac, 3 }, again);
+	assert_memory_not_equal(mac, again, 32);
+	member_start(NULL);
+	assert_int_equal(vault_take_node_key(vault, &node, frame_clock() + 20 * SECOND, &reason), OK);
+	assert_int_equal(vault_take_node_key(vault, &node, frame_clock() + 20 * SECOND, &reason), OK);
+	assert_int_equal(seal(vault, grant, &reason), OK);
+	vault_cursor_mac(vault, (struct bytes){ (const unsigned char *)"abc", 3 }, again);
+	vault_cursor_mac(vault, (struct bytes){ (const unsigned char *)"abc", 3 }, mac);
+	assert_memory_equal(mac, again, 32);
+	grant_free(grant);
+	vault_close(vault);
+}
+
+static void a_killed_member_is_found_again(void **state)
+{
+	struct grant *grant = grant_new("hsm-pin", NULL);
+	struct vault *vault;
+	struct reason reason;
+	long long began;
+
+	(void)state;
+	member_start(NULL);
+	vault = client_ready();
+	must_seal(vault);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(member_end(SIGKILL), SIGKILL);
+		await('d');
+		assert_false(vault_ready(vault));
+		began = frame_clock();
+		assert_int_equal(seal(vault, grant, &reason), UNAVAILABLE);
+		assert_true(frame_clock() - began < SECOND); /* at once, not at a deadline */
+		member_start(NULL);
+		await('u');
+		assert_true(vault_ready(vault));
+		assert_int_equal(seal(vault, grant, &reason), OK);
+	}
+	grant_free(grant);
+	vault_close(vault);
+}
+
+struct given {
+	struct vault *vault;
+	struct grant *grant;
+};
+
+static void *seal_given(void *argument)
+{
+	struct given *given = argument;
+	struct reason reason;
+	size_t good = 0;
+
+	for (int i = 0; i < 25; i++)
+		good += seal(given->vault, given->grant, &reason) == OK;
+	return (void *)good;
+}
+
+static void many_threads_seal(void **state)
+{
+	struct given given[8];
+	pthread_t threads[8];
+	struct vault *vault;
+	void *good;
+
+	(void)state;
+	member_start(NULL);
+	vault = client_ready();
+	for (int i = 0; i < 8; i++) {
+		given[i].vault = vault;
+		given[i].grant = grant_new("hsm-pin", i % 2 ? "needle" : NULL);
+		assert_int_equal(pthread_create(&threads[i], NULL, seal_given, &given[i]), 0);
+	}
+	for (int i = 0; i < 8; i++) {
+		pthread_join(threads[i], &good);
+		assert_int_equal((size_t)good, 25);
+		grant_free(given[i].grant);
+	}
+	assert_int_equal(log_count("sealed release="), 200);
+	assert_int_equal(log_count("count=200"), 1);
+	vault_close(vault);
+}
+
+static void a_stopped_member_costs_one_deadline(void **state)
+{
+	struct grant *grant = grant_new("hsm-pin", NULL);
+	long long began, took;
+	struct vault *vault;
+	struct sealed sealed;
+	struct reason reason;
+
+	(void)state;
+	file->deadline_ms = 300;
+	member_start(NULL);
+	vault = client_ready();
+	kill(member, SIGSTOP);
+	/* a caller in more of a hurry than that proves nothing against the member */
+	assert_int_equal(
+		vault_seal(vault, grant, frame_clock() + SECOND / 100, &sealed, &reason), UNAVAILABLE);
+	began = frame_clock();
+	assert_int_equal(seal(vault, grant, &reason), UNAVAILABLE);
+	took = frame_clock() - began;
+	assert_true(took < 2 * SECOND);
+	assert_false(vault_ready(vault));
+	await('d');
+	began = frame_clock();
+	assert_int_equal(seal(vault, grant, &reason), UNAVAILABLE);
+	assert_true(frame_clock() - began < SECOND / 10); /* known to be down */
+	kill(member, SIGCONT);
+	file->deadline_ms = 3000;
+	await('u');
+	while (seal(vault, grant, &reason) !=
+		OK) /* with such a deadline a slow machine may need another try */
+		assert_true(frame_clock() - began < 60 * SECOND);
+	grant_free(grant);
+	vault_close(vault);
+}
+
+/* A frame to the member over a connection of its own. */
+static enum frame_result ask(enum frame_type type, const struct envelope *envelope, struct frame *answer)
+{
+	enum frame_result result;
+	struct frame request;
+	int fd = frame_connect(place.socket, &result);
+
+	*answer = (struct frame){ .failed = true };
+	if (fd < 0)
+		return result;
+	frame_start(&request, type);
+	frame_put_pin(&request, &pin);
+	frame_put_envelope(&request, envelope, &envelope->wraps[0]);
+	result = frame_exchange(fd, &request, answer, frame_clock() + 10 * SECOND);
+	frame_clear(&request);
+	close(fd);
+	return result;
+}
+
+/* What a process of another user gets for a canary. */
+static enum frame_result asked_by_nobody(void)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct frame answer;
+
+		if (setgid(65534) != 0 || setuid(65534) != 0)
+			_exit(99);
+		_exit((int)ask(FRAME_CANARY, &canary, &answer));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void strangers_are_refused(void **state)
+{
+	struct stat status;
+	struct frame answer;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	member_start(NULL);
+	assert_int_equal(stat(place.socket, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0660);
+	assert_int_equal(chmod(place.folder, 0755), 0);
+	assert_int_equal(asked_by_nobody(), FRAME_CLOSED); /* by the socket's mode */
+	assert_int_equal(chmod(place.socket, 0666), 0);
+	assert_int_equal(asked_by_nobody(), FRAME_CLOSED); /* by its user */
+	assert_int_equal(log_count("refused a connection of the user 65534"), 1);
+	assert_int_equal(ask(FRAME_CANARY, &canary, &answer), FRAME_OK);
+	assert_int_equal(answer.type, FRAME_DONE);
+	frame_clear(&answer);
+	assert_int_equal(member_end(SIGTERM), 0);
+	member_start("65534");
+	assert_int_equal(chmod(place.socket, 0666), 0);
+	assert_int_equal(asked_by_nobody(), FRAME_OK);
+	assert_int_equal(member_end(SIGTERM), 0);
+	member_start("nobody");
+	assert_int_equal(stat(place.socket, &status), 0);
+	assert_int_equal(status.st_gid, 65534); /* so that this user can open it */
+	assert_int_equal(asked_by_nobody(), FRAME_OK);
+}
+
+static void connections_are_counted(void **state)
+{
+	int sockets[24], n = 0, busy = 0;
+	enum frame_result result;
+	struct frame answer;
+
+	(void)state;
+	member_start(NULL);
+	for (; n < 24; n++) {
+		sockets[n] = frame_connect(place.socket, &result);
+		assert_true(sockets[n] >= 0);
+	}
+	for (int i = 16; i < n; i++)
+		if (frame_receive(sockets[i], &answer, frame_clock() + 10 * SECOND) == FRAME_OK) {
+			busy += answer.type == FRAME_ERROR;
+			frame_clear(&answer);
+		}
+	assert_int_equal(busy, 8);
+	while (n > 0)
+		close(sockets[--n]);
+	/* and room again, as soon as the threads have noticed */
+	do {
+		result = ask(FRAME_CANARY, &canary, &answer);
+		busy = result == FRAME_OK && answer.type == FRAME_ERROR;
+		frame_clear(&answer);
+	} while (busy || result == FRAME_CLOSED);
+	assert_int_equal(result, FRAME_OK);
+}
+
+static void nonsense_is_answered_by_closing(void **state)
+{
+	static const char *const texts[] = { "GET / HTTP/1.1\r\n\r\n", "\1\3\0\0\0\0", "\1\1\xff\xff\xff\xff",
+		"\0", "\1\4\0\0\0\0" };
+	enum frame_result result;
+	struct frame answer;
+
+	(void)state;
+	member_start(NULL);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		int fd = frame_connect(place.socket, &result);
+
+		assert_true(fd >= 0);
+		assert_true(
+			send(fd, texts[i], i == 1 || i == 4 ? 6 : strlen(texts[i]) + 1, MSG_NOSIGNAL) > 0);
+		shutdown(fd, SHUT_WR);
+		result = frame_receive(fd, &answer, frame_clock() + 10 * SECOND);
+		assert_true(result == FRAME_CLOSED || (result == FRAME_OK && answer.type == FRAME_ERROR));
+		frame_clear(&answer);
+		close(fd);
+	}
+	/* the node's key is for its own envelope alone, and set-up is not served here */
+	assert_int_equal(ask(FRAME_NODE_KEY, &canary, &answer), FRAME_OK);
+	assert_int_equal(answer.type, FRAME_ERROR);
+	frame_clear(&answer);
+	assert_int_equal(ask(FRAME_SETUP_PROVE, &canary, &answer), FRAME_OK);
+	assert_int_equal(answer.type, FRAME_ERROR);
+	frame_clear(&answer);
+}
+
+static void bad_starts_are_told(void **state)
+{
+	int status = 0;
+
+	(void)state;
+	/* a wrong PIN: tried once, by all processes together */
+	text_write(place.pin, "000000", 0400);
+	for (int i = 0; i < 3; i++) {
+		member_spawn(NULL);
+		assert_false(member_ready(&status));
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), EX_CONFIG);
+	}
+	assert_int_equal(log_count("the token refuses the PIN"), 1);
+	assert_int_equal(log_count("not tried again"), 2);
+	text_write(place.pin, "123456", 0400);
+	/* a second process on one socket */
+	member_start(NULL);
+	{
+		pid_t first = member;
+
+		member_spawn(NULL);
+		assert_false(member_ready(&status));
+		assert_int_equal(WEXITSTATUS(status), EX_CONFIG);
+		assert_int_equal(log_count("another process serves it"), 1);
+		member = first;
+	}
+	assert_int_equal(member_end(SIGTERM), 0);
+	/* something else in the socket's place */
+	text_write(place.socket, "", 0600);
+	member_spawn(NULL);
+	assert_false(member_ready(&status));
+	assert_int_equal(WEXITSTATUS(status), EX_CONFIG);
+	assert_int_equal(log_count("is no socket"), 1);
+	unlink(place.socket);
+	/* a stale socket of a killed process is replaced */
+	member_start(NULL);
+	assert_int_equal(member_end(SIGKILL), SIGKILL);
+	assert_int_equal(access(place.socket, F_OK), 0);
+	member_start(NULL);
+}
+
+/* ---- where plaintext is */
+
+/* Does this process's memory hold the needle? In a child that makes the needle itself. -1: it may not look.
+ */
+static int memory_holds_needle(pid_t pid)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		char needle[65], path[64], line[512];
+		static char page[1 << 20];
+		int memory, found = 0;
+		FILE *maps;
+
+		snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+		maps = fopen(path, "r");
+		snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+		memory = open(path, O_RDONLY | O_CLOEXEC);
+		if (maps == NULL || memory < 0)
+			_exit(2);
+		needle_make(needle);
+		while (fgets(line, sizeof(line), maps) != NULL) {
+			unsigned long long from, to;
+			char rights[8];
+
+			/* what ASan keeps for itself is terabytes of nothing; what can hold data is writable
+			 * and private */
+			if (sscanf(line, "%llx-%llx %7s", &from, &to, rights) != 3 || rights[0] != 'r' ||
+				rights[1] != 'w' || to - from > (1ULL << 30))
+				continue;
+			for (; from < to; from += sizeof(page) - 64) {
+				size_t size = to - from < sizeof(page) ? (size_t)(to - from) : sizeof(page);
+				ssize_t n = pread(memory, page, size, (off_t)from);
+
+				if (n > 64 && memmem(page, (size_t)n, needle, 64) != NULL)
+					found = 1;
+			}
+		}
+		_exit(found);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status) == 2 ? -1 : WEXITSTATUS(status);
+}
+
+static void plaintext_stays_nowhere(void **state)
+{
+	struct grant *grant = grant_new("needle", "hsm-pin");
+	struct vault *vault;
+	struct reason reason;
+	char *copy = malloc(65);
+	int found;
+
+	(void)state;
+	member_start(NULL);
+	vault = client_ready();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(seal(vault, grant, &reason), OK);
+	assert_int_equal(memory_holds_needle(getpid()), 0);
+	found = memory_holds_needle(member);
+	assert_int_equal(
+		found, geteuid() == 0 ? 0 : -1); /* wiped when the answer was out; only root may look */
+	/* the search does find what is there */
+	needle_make(copy);
+	assert_int_equal(memory_holds_needle(getpid()), 1);
+	OPENSSL_cleanse(copy, 65);
+	free(copy);
+	grant_free(grant);
+	vault_close(vault);
+}
+
+/* None of a member's descriptors leads anywhere it should not. */
+static void descriptors_are_its_own(void **state)
+{
+	char path[64], target[PATH_MAX];
+	struct dirent *entry;
+	DIR *folder;
+	ssize_t n;
+
+	(void)state;
+	member_start(NULL);
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)member);
+	folder = opendir(path);
+	if (folder == NULL)
+		skip();
+	while ((entry = readdir(folder)) != NULL) {
+		n = readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		assert_null(strstr(target, "store.db")); /* ours was not inherited */
+		assert_null(strstr(target, "/pin"));
+	}
+	closedir(folder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_release_is_sealed_and_opens, begin, end),
+		cmocka_unit_test_setup_teardown(nothing_works_before_the_node_key, begin, end),
+		cmocka_unit_test_setup_teardown(a_killed_member_is_found_again, begin, end),
+		cmocka_unit_test_setup_teardown(many_threads_seal, begin, end),
+		cmocka_unit_test_setup_teardown(a_stopped_member_costs_one_deadline, begin, end),
+		cmocka_unit_test_setup_teardown(strangers_are_refused, begin, end),
+		cmocka_unit_test_setup_teardown(connections_are_counted, begin, end),
+		cmocka_unit_test_setup_teardown(nonsense_is_answered_by_closing, begin, end),
+		cmocka_unit_test_setup_teardown(bad_starts_are_told, begin, end),
+		cmocka_unit_test_setup_teardown(plaintext_stays_nowhere, begin, end),
+		cmocka_unit_test_setup_teardown(descriptors_are_its_own, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, group_begin, group_end);
+}

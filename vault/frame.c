@@ -1,0 +1,371 @@
+/* Frames between a member process and those who ask it: written whole, read strictly. Each side takes the
+ * other for hostile: lengths are capped before memory is taken, and what is unknown, short, long or left over
+ * is an error. Must never wait beyond its deadline, and never keep a copy of what a frame carried. */
+#include "vault/frame.h"
+
+#include <openssl/crypto.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERSION = 1, ROOM_FIRST = 512, ROOM_SECRET = 128 };
+
+const char *frame_result_text(enum frame_result result)
+{
+	static const char *const texts[] = { "fine", "it closed the connection", "it did not answer in time",
+		"it does not speak this version's language" };
+
+	return texts[result];
+}
+
+const char *iv_mode_text(enum iv_mode mode)
+{
+	switch (mode) {
+	case IV_HOST:
+		return "IV made by the host";
+	case IV_APPENDED:
+		return "IV made by the token, behind the text";
+	case IV_FILLED:
+		return "IV made by the token, in our buffer";
+	}
+	return "no IV mode";
+}
+
+long long frame_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void number_put(unsigned char *to, uint32_t number)
+{
+	to[0] = (unsigned char)(number >> 24);
+	to[1] = (unsigned char)(number >> 16);
+	to[2] = (unsigned char)(number >> 8);
+	to[3] = (unsigned char)number;
+}
+
+static uint32_t number_get(const unsigned char *from)
+{
+	return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
+}
+
+/* The node key goes to locked memory, where the process has some. */
+static bool is_secret(enum frame_type type)
+{
+	return type == FRAME_KEY_BYTES;
+}
+
+static unsigned char *room_new(enum frame_type type, size_t room)
+{
+	return is_secret(type) ? OPENSSL_secure_malloc(room) : malloc(room);
+}
+
+static void room_free(enum frame_type type, unsigned char *data, size_t room)
+{
+	if (is_secret(type)) {
+		OPENSSL_secure_clear_free(data, room);
+	} else if (data != NULL) {
+		OPENSSL_cleanse(data, room);
+		free(data);
+	}
+}
+
+void frame_start(struct frame *frame, enum frame_type type)
+{
+	*frame = (struct frame){ .type = type, .room = is_secret(type) ? ROOM_SECRET : ROOM_FIRST };
+	frame->data = room_new(type, frame->room);
+	frame->failed = frame->data == NULL;
+	if (frame->failed) {
+		frame->room = 0;
+		return;
+	}
+	frame->data[0] = VERSION;
+	frame->data[1] = (unsigned char)type;
+	frame->length = FRAME_HEAD;
+}
+
+void frame_clear(struct frame *frame)
+{
+	room_free(frame->type, frame->data, frame->room);
+	*frame = (struct frame){ .failed = true };
+}
+
+/* Makes room for `more` bytes; a secret frame never grows, so that it is never copied. */
+static bool grow(struct frame *frame, size_t more)
+{
+	size_t room = frame->room;
+	unsigned char *data;
+
+	if (frame->failed || more > FRAME_MAX || frame->length + more > FRAME_HEAD + FRAME_MAX)
+		return false;
+	while (room < frame->length + more)
+		room *= 2;
+	if (room == frame->room)
+		return true;
+	data = is_secret(frame->type) ? NULL : malloc(room);
+	if (data == NULL)
+		return false;
+	memcpy(data, frame->data, frame->length);
+	room_free(frame->type, frame->data, frame->room);
+	frame->data = data;
+	frame->room = room;
+	return true;
+}
+
+bool frame_copy(struct frame *to, const struct frame *from)
+{
+	if (from->failed || !grow(to, from->length - FRAME_HEAD)) {
+		to->failed = true;
+		return false;
+	}
+	memcpy(to->data + FRAME_HEAD, from->data + FRAME_HEAD, from->length - FRAME_HEAD);
+	to->length = from->length;
+	return true;
+}
+
+void frame_put_bytes(struct frame *frame, struct bytes bytes)
+{
+	if (bytes.length > FRAME_MAX || !grow(frame, 4 + bytes.length)) {
+		frame->failed = true;
+		return;
+	}
+	number_put(frame->data + frame->length, (uint32_t)bytes.length);
+	if (bytes.length > 0)
+		memcpy(frame->data + frame->length + 4, bytes.data, bytes.length);
+	frame->length += 4 + bytes.length;
+}
+
+void frame_put_text(struct frame *frame, const char *text)
+{
+	frame_put_bytes(frame, (struct bytes){ (const unsigned char *)text, strlen(text) });
+}
+
+void frame_put_number(struct frame *frame, uint32_t number)
+{
+	unsigned char bytes[4];
+
+	number_put(bytes, number);
+	frame_put_bytes(frame, (struct bytes){ bytes, sizeof(bytes) });
+}
+
+void frame_put_pin(struct frame *frame, const struct member_pin *pin)
+{
+	frame_put_text(frame, pin->token_serial);
+	frame_put_number(frame, pin->generation);
+	frame_put_text(frame, pin->key_id);
+	frame_put_number(frame, pin->iv_mode);
+}
+
+void frame_put_envelope(struct frame *frame, const struct envelope *envelope, const struct wrap *wrap)
+{
+	frame_put_text(frame, envelope->name);
+	frame_put_text(frame, envelope->kind);
+	frame_put_number(frame, envelope->version);
+	frame_put_bytes(frame, (struct bytes){ envelope->nonce, sizeof(envelope->nonce) });
+	frame_put_bytes(frame, (struct bytes){ envelope->text, envelope->text_length });
+	frame_put_bytes(frame, (struct bytes){ wrap->bytes, wrap->length });
+}
+
+/* Waits until the socket is ready. Rounds up, so that the last millisecond is not spun away. */
+static enum frame_result wait_ready(int socket, short events, long long deadline)
+{
+	for (;;) {
+		struct pollfd ready = { .fd = socket, .events = events };
+		int timeout = -1, n;
+
+		if (deadline != 0) {
+			long long left = deadline - frame_clock();
+
+			if (left <= 0)
+				return FRAME_LATE;
+			left = (left + 999999) / 1000000;
+			timeout = left > 3600000 ? 3600000 : (int)left;
+		}
+		n = poll(&ready, 1, timeout);
+		if (n > 0)
+			return FRAME_OK;
+		if (n < 0 && errno != EINTR)
+			return FRAME_BROKEN;
+	}
+}
+
+static enum frame_result send_all(int socket, const unsigned char *data, size_t length, long long deadline)
+{
+	while (length > 0) {
+		ssize_t n = send(socket, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			data += n;
+			length -= (size_t)n;
+		} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			return FRAME_CLOSED;
+		} else {
+			enum frame_result result = wait_ready(socket, POLLOUT, deadline);
+
+			if (result != FRAME_OK)
+				return result;
+		}
+	}
+	return FRAME_OK;
+}
+
+static enum frame_result receive_all(int socket, unsigned char *data, size_t length, long long deadline)
+{
+	while (length > 0) {
+		ssize_t n = recv(socket, data, length, MSG_DONTWAIT);
+
+		if (n > 0) {
+			data += n;
+			length -= (size_t)n;
+		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+			return FRAME_CLOSED;
+		} else {
+			enum frame_result result = wait_ready(socket, POLLIN, deadline);
+
+			if (result != FRAME_OK)
+				return result;
+		}
+	}
+	return FRAME_OK;
+}
+
+enum frame_result frame_send(int socket, struct frame *frame, long long deadline)
+{
+	if (frame->failed)
+		return FRAME_BROKEN;
+	number_put(frame->data + 2, (uint32_t)(frame->length - FRAME_HEAD));
+	return send_all(socket, frame->data, frame->length, deadline);
+}
+
+enum frame_result frame_receive(int socket, struct frame *frame, long long deadline)
+{
+	unsigned char head[FRAME_HEAD];
+	uint32_t length;
+	enum frame_result result;
+
+	*frame = (struct frame){ .failed = true };
+	result = receive_all(socket, head, sizeof(head), deadline);
+	if (result != FRAME_OK)
+		return result;
+	length = number_get(head + 2);
+	if (head[0] != VERSION || head[1] == 0 || head[1] >= FRAME_TYPES_END || length > FRAME_MAX)
+		return FRAME_BROKEN;
+	frame_start(frame, head[1]);
+	if (!grow(frame, length)) {
+		frame_clear(frame);
+		return FRAME_BROKEN;
+	}
+	result = receive_all(socket, frame->data + FRAME_HEAD, length, deadline);
+	if (result != FRAME_OK) {
+		frame_clear(frame);
+		return result;
+	}
+	frame->length = FRAME_HEAD + length;
+	return FRAME_OK;
+}
+
+enum frame_result frame_exchange(int socket, struct frame *request, struct frame *answer, long long deadline)
+{
+	enum frame_result result = frame_send(socket, request, deadline);
+
+	*answer = (struct frame){ .failed = true };
+	return result == FRAME_OK ? frame_receive(socket, answer, deadline) : result;
+}
+
+struct frame_reader frame_read(const struct frame *frame)
+{
+	if (frame->failed || frame->length < FRAME_HEAD)
+		return (struct frame_reader){ .failed = true };
+	return (struct frame_reader){ .rest = { frame->data + FRAME_HEAD, frame->length - FRAME_HEAD } };
+}
+
+struct bytes frame_take_bytes(struct frame_reader *reader, size_t min, size_t max)
+{
+	struct bytes bytes = { NULL, 0 };
+	size_t length;
+
+	if (reader->failed || reader->rest.length < 4)
+		goto fail;
+	length = number_get(reader->rest.data);
+	if (length > reader->rest.length - 4 || length < min || length > max)
+		goto fail;
+	bytes = (struct bytes){ reader->rest.data + 4, length };
+	reader->rest.data += 4 + length;
+	reader->rest.length -= 4 + length;
+	return bytes;
+fail:
+	*reader = (struct frame_reader){ .failed = true };
+	return bytes;
+}
+
+void frame_take_copy(struct frame_reader *reader, unsigned char *to, size_t length)
+{
+	struct bytes bytes = frame_take_bytes(reader, length, length);
+
+	if (reader->failed)
+		memset(to, 0, length);
+	else
+		memcpy(to, bytes.data, length);
+}
+
+void frame_take_text(struct frame_reader *reader, char *to, size_t size)
+{
+	struct bytes bytes = frame_take_bytes(reader, 0, size - 1);
+
+	for (size_t i = 0; i < bytes.length; i++)
+		if (bytes.data[i] < ' ' || bytes.data[i] > '~') {
+			*reader = (struct frame_reader){ .failed = true };
+			bytes.length = 0;
+		}
+	if (bytes.length > 0)
+		memcpy(to, bytes.data, bytes.length);
+	to[bytes.length] = '\0';
+}
+
+uint32_t frame_take_number(struct frame_reader *reader, uint32_t min, uint32_t max)
+{
+	struct bytes bytes = frame_take_bytes(reader, 4, 4);
+	uint32_t number = reader->failed ? 0 : number_get(bytes.data);
+
+	if (reader->failed || number < min || number > max) {
+		*reader = (struct frame_reader){ .failed = true };
+		return 0;
+	}
+	return number;
+}
+
+bool frame_finished(const struct frame_reader *reader)
+{
+	return !reader->failed && reader->rest.length == 0;
+}
+
+int frame_connect(const char *path, enum frame_result *result)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd;
+
+	*result = FRAME_BROKEN;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -1;
+	memcpy(address.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	/* a full backlog is EAGAIN at once: whoever has that many waiting does not answer */
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		*result = errno == EAGAIN ? FRAME_LATE : FRAME_CLOSED;
+		close(fd);
+		return -1;
+	}
+	*result = FRAME_OK;
+	return fd;
+}

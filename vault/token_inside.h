@@ -1,0 +1,34 @@
+#ifndef VAULT_TOKEN_INSIDE_H
+#define VAULT_TOKEN_INSIDE_H
+/* What only the files that speak PKCS#11 may know (token.c, token_setup.c, token_key.c, wrap.c, and tests
+ * that put a misbehaving token in its place). */
+#include "vault/token.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include <p11-kit/pkcs11.h>
+
+struct token {
+	CK_FUNCTION_LIST *p11;
+	CK_SLOT_ID slot;
+	CK_FLAGS flags; /* of the token found */
+	bool found;
+	char serial[17];
+	CK_SESSION_HANDLE anchor; /* 0: none */
+};
+
+struct token_session {
+	CK_FUNCTION_LIST *p11;
+	struct token *token;
+	CK_SESSION_HANDLE handle;
+	CK_OBJECT_HANDLE key; /* 0: none chosen */
+	char key_id[KEY_ID_SIZE];
+};
+
+/* "C_Login: CKR_PIN_INCORRECT" as a complaint's words; static storage or the thread's own. */
+const char *token_code(CK_RV);
+/* Copies a blank-padded field without its padding. `size` is that of `to`: length + 1. */
+void token_field(const CK_UTF8CHAR *field, size_t length, char *to);
+
+#endif
