@@ -234,7 +234,8 @@ static bool question_show(struct question *question, const struct facts *facts)
 		return false;
 	}
 	if (facts->profile_arn[0] == '\0') {
-		question_answer(question, confirm_compare(asked, NULL));
+		confirm_compare(asked, NULL);
+		question_answer(question, OK);
 		return false;
 	}
 	return true;

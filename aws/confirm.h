@@ -66,13 +66,12 @@ void aws_counts_get(struct aws *, struct aws_counts *);
 
 /* Can EC2's answer be compared already? UNAVAILABLE, REASON_NOT_VISIBLE_YET: the instance is not in the
  * answer
- * (`facts` NULL), is still pending, or has no profile within 60 s of its launch. */
+ * (`facts` NULL), is still pending, or runs without a profile within 60 s of its launch. */
 MUST_USE enum outcome confirm_visible(const struct facts *, time_t now, struct reason *);
 
 struct iam_listing;
 /* Adds all checks of the asked attributes to asked->claims, whose facts are there. `listing` NULL: the
- * instance has no profile to ask IAM about. OK: complete. UNAVAILABLE, REASON_NOT_VISIBLE_YET: IAM does not
- * list the profile within 60 s of the launch. */
-MUST_USE enum outcome confirm_compare(struct confirmation *asked, const struct iam_listing *);
+ * instance has no profile to ask IAM about. */
+void confirm_compare(struct confirmation *asked, const struct iam_listing *);
 
 #endif

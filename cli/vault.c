@@ -55,11 +55,12 @@ static bool kind_valid(const char *kind, struct complaint *complaint)
 	return complain(complaint, "--kind: write one of pin, private-key, certificate, opaque");
 }
 
-static bool secret_name_valid(const char *name, struct complaint *complaint)
+static bool name_fits(const char *name, struct complaint *complaint)
 {
-	if (strcmp(name, "node") == 0 || strcmp(name, "canary") == 0)
-		return complain(complaint, "%s is the vault's own, made by `vouchsafe vault apply`", name);
-	return name_valid(name) || complain(complaint, "not a secret's name; write [a-z0-9][a-z0-9-]{0,62}");
+	return secret_name_valid(name) ||
+	       complain(complaint,
+		       "not a secret's name; write [a-z0-9][a-z0-9-]{0,62} (node and canary are the "
+		       "vault's own)");
 }
 
 static bool input_open(const char *path, int *input, struct complaint *complaint)
@@ -100,7 +101,7 @@ int run_secret_put(struct words words)
 	bool done;
 
 	if (!command_line_take(words, options, &put.name, 1, &complaint) ||
-		!secret_name_valid(put.name, &complaint) || !kind_valid(put.kind, &complaint))
+		!name_fits(put.name, &complaint) || !kind_valid(put.kind, &complaint))
 		return command_misused(&complaint);
 	if (!input_open(file, &put.input, &complaint))
 		return command_failed(&complaint);
@@ -188,8 +189,8 @@ int run_secret_remove(struct words words)
 	unsigned version;
 	bool done;
 
-	if (!command_line_take(words, options, &name, 1, &complaint) ||
-		!secret_name_valid(name, &complaint) || !version_take(version_text, &version, &complaint))
+	if (!command_line_take(words, options, &name, 1, &complaint) || !name_fits(name, &complaint) ||
+		!version_take(version_text, &version, &complaint))
 		return command_misused(&complaint);
 	installation = installation_open(config, STORE_TOOL, &complaint);
 	done = installation && store_envelope_remove(installation->store, name, version, installation->actor,

@@ -152,7 +152,7 @@ static bool lists_load(const struct member *object, struct rule *rule, struct co
 		{ { "instance_types", instance_type_valid, "an instance type such as m5.large", LIST_MAX,
 			  false },
 			offsetof(struct rule, instance_types) },
-		{ { "secrets", name_valid, "a secret's name: lower-case letters, digits and dashes",
+		{ { "secrets", secret_name_valid, "a secret's name: lower-case letters, digits and dashes",
 			  SECRETS_MAX, true },
 			offsetof(struct rule, secrets) },
 	};

@@ -184,7 +184,7 @@ static bool node_key_take(struct program *p, struct complaint *complaint)
 		return not_set_up(p, complaint, &reason);
 	for (tries = 0;; tries++) {
 		outcome = vault_take_node_key(p->server.vault, &node, pipeline_now() + 2000000000LL, &reason);
-		if (outcome == OK)
+		if (outcome != UNAVAILABLE)
 			break;
 		if (tries % 20 == 0)
 			log_line(LOG_WARNING, "waiting-for-member", "text", reason.text, "mend",
@@ -193,7 +193,7 @@ static bool node_key_take(struct program *p, struct complaint *complaint)
 			break;
 	}
 	envelope_clear(&node);
-	return outcome == OK || complain(complaint, "told to end before a member of the vault was up");
+	return outcome == OK || complain(complaint, "no node key: %s", reason.text);
 }
 
 static void warn_policy(void *context, const char *text)

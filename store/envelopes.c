@@ -457,7 +457,7 @@ enum outcome store_envelope_remove(struct store *store, const char *name, unsign
 		.comment = comment,
 		.now_us = store_clock_us() };
 
-	if (!name_valid(name))
+	if (!secret_name_valid(name))
 		return refused(reason, REASON_MALFORMED, "no name that a secret could have");
 	return store_transaction(store, SQL_WRITE, remove_body, &change, reason);
 }

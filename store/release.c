@@ -4,6 +4,7 @@
  * COMMIT. */
 #include "store/item.h"
 #include "verifier/checks.h"
+#include "verifier/encoding.h"
 #include "verifier/reasons.h"
 
 #include <openssl/rand.h>
@@ -13,21 +14,14 @@
 
 static const char *const first_use_checks[] = { CHECK_LAUNCH_WINDOW, CHECK_ORIGINAL_BOOT };
 
-/* UUIDv7 (RFC 9562): 48 bits of milliseconds, 74 of chance. */
 static bool release_id_make(long long now_us, char text[RELEASE_ID_SIZE])
 {
-	unsigned char b[16];
-	unsigned long long ms = (unsigned long long)(now_us / 1000);
+	unsigned char random[10];
 
-	if (RAND_bytes(b, sizeof(b)) != 1)
+	_Static_assert((int)RELEASE_ID_SIZE == (int)UUID_SIZE, "a release id is a UUID");
+	if (RAND_bytes(random, sizeof(random)) != 1)
 		return false;
-	for (int i = 0; i < 6; i++)
-		b[i] = (unsigned char)(ms >> (40 - 8 * i));
-	b[6] = (unsigned char)(0x70 | (b[6] & 0x0f));
-	b[8] = (unsigned char)(0x80 | (b[8] & 0x3f));
-	snprintf(text, RELEASE_ID_SIZE,
-		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
-		b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	uuid7_encode(now_us / 1000, random, text);
 	return true;
 }
 

@@ -51,6 +51,19 @@ static bool stale_remove(const char *path, struct complaint *complaint)
 	return unlink(path) == 0 || complain(complaint, "%s: %s", path, strerror(errno));
 }
 
+/* In a folder with the set-group-id bit it has the right group already; without that, and without the right
+ * to give it away, the unit file must see to it. */
+static void group_give(const char *path, const struct allowed *allowed)
+{
+	struct stat status;
+
+	if (!allowed->has_group || (stat(path, &status) == 0 && status.st_gid == allowed->group))
+		return;
+	if (chown(path, (uid_t)-1, allowed->group) != 0)
+		fprintf(stderr, "vouchsafe-vault: %s is not given to the group %u: %s\n", path,
+			(unsigned)allowed->group, strerror(errno));
+}
+
 int listener_open(const char *path, const struct allowed *allowed, struct complaint *complaint)
 {
 	struct sockaddr_un address;
@@ -72,9 +85,8 @@ int listener_open(const char *path, const struct allowed *allowed, struct compla
 	mask = umask(0777 & ~MODE); /* no moment in which others could connect */
 	bound = bind(fd, (struct sockaddr *)&address, length);
 	umask(mask);
-	/* without the right to give it away the unit file must see to the group */
-	if (bound == 0 && allowed->has_group && chown(path, (uid_t)-1, allowed->group) != 0)
-		fprintf(stderr, "vouchsafe-vault: %s keeps its group: %s\n", path, strerror(errno));
+	if (bound == 0)
+		group_give(path, allowed);
 	if (bound == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
 	complain(complaint, "%s: %s; its folder must be there, and this user's", path, strerror(errno));

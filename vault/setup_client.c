@@ -527,11 +527,9 @@ static bool put_fits(const struct secret_put *put, struct complaint *complaint)
 {
 	static const char *const kinds[] = { "pin", "private-key", "certificate", "opaque" };
 
-	if (!name_valid(put->name))
-		return complain(complaint, "%s: not a name; small letters, digits and hyphens, at most 63",
-			put->name);
-	if (strcmp(put->name, "node") == 0 || strcmp(put->name, "canary") == 0)
-		return complain(complaint, "%s: the vault's own; choose another name", put->name);
+	if (!secret_name_valid(put->name))
+		return complain(complaint,
+			"not a secret's name; write [a-z0-9][a-z0-9-]{0,62} (node and canary are the vault's own)");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strcmp(put->kind, kinds[i]) == 0)
 			return true;

@@ -84,6 +84,11 @@ bool name_valid(const char *name)
 	return length >= 1 && length < NAME_SIZE && name[0] != '-' && name[length] == '\0';
 }
 
+bool secret_name_valid(const char *name)
+{
+	return name_valid(name) && strcmp(name, "node") != 0 && strcmp(name, "canary") != 0;
+}
+
 /* RFC 1123 labels in lower case, as EC2 gives them. */
 static bool hostname_valid(const char *name)
 {

@@ -54,6 +54,8 @@ bool instance_type_valid(const char *);
 /* A secret's or member's name: [a-z0-9][a-z0-9-]{0,62}. */
 enum { NAME_SIZE = 64 };
 bool name_valid(const char *);
+/* The same, and none of the vault's own envelopes, "node" and "canary", which are never released. */
+bool secret_name_valid(const char *);
 /* `prefix` followed by 8 or 17 lower-case hexadecimal digits, as "i-", "vpc-", "ami-". */
 bool resource_id_valid(const char *prefix, const char *id);
 

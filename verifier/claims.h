@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-enum { FACT_ID_SIZE = 32, FACT_ARN_SIZE = 256, TAGS_MAX = 60, GROUPS_MAX = 16 };
+enum { FACT_ID_SIZE = 32, FACT_ARN_SIZE = 704, TAGS_MAX = 60, GROUPS_MAX = 16 };
 
 struct tag {
 	char *key, *value;

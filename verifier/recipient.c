@@ -60,7 +60,8 @@ static bool spki_encode(EVP_PKEY *key, struct recipient *recipient)
 	length = i2d_PUBKEY(key, NULL);
 	if (length <= 0 || (size_t)length > sizeof(recipient->spki) || point_length != sizeof(point))
 		return false;
-	length = i2d_PUBKEY(key, &at);
+	if (i2d_PUBKEY(key, &at) != length)
+		return false;
 	recipient->spki_length = (size_t)length;
 	return EVP_Digest(
 		recipient->spki, recipient->spki_length, recipient->sha256, NULL, EVP_sha256(), NULL);

@@ -17,6 +17,8 @@ RETRY_RULE = {**RULE, "name": "retry", "role": "retry-tier", "retry_window": "0s
 MISSING_RULE = {**RULE, "name": "missing", "role": "missing-tier", "secrets": ["hsm-partition-pin", "not-stored"]}
 RULES = [RULE, BATCH_RULE, PUBLIC_RULE, LABEL_RULE, LAUNCH_RULE, RETRY_RULE, MISSING_RULE]
 
+ALL_TAGS = {"env": "prod", "aws:ec2launchtemplate:id": GOOD["launch_template"], "aws:autoscaling:groupName": "web"}
+
 STACK = None
 KEYS = []  # keys cost two processes each: they are made once; an instance is what tells the tests apart
 
@@ -192,9 +194,12 @@ def test_first_label_rule():
 
 
 def test_state():
-    for state in ("shutting-down", "stopping", "stopped", "terminated"):
+    for state in ("shutting-down", "stopping", "stopped"):
         instance = STACK.launch(state=state)
         denied(instance, "state", "running", state)
+    # one that has ended has lost its names and addresses as well
+    check = check_of(denied(STACK.launch(state="terminated"), "local-hostname"), "state")
+    equal((check["result"], check["observed"]), ("failed", "terminated"))
     instance = STACK.launch(state="pending")
     equal(STACK.release(instance, KEYS[0])[2]["code"], "not-visible-yet")
     STACK.sim.control("set", instance=instance["id"], state="running")
@@ -234,8 +239,10 @@ def test_each_bound():
         equal(check["result"], "failed")
         assert check["expected"] and check["observed"], check
         # mended, the true instance is released
-        field, _ = next(iter(change.items()))
-        STACK.sim.control("set", instance=instance["id"], **{field: GOOD[field]})
+        field = next(iter(change))
+        tagged = field in ("tags", "launch_template", "auto_scaling_group")
+        mended = {"tags": ALL_TAGS} if tagged else {field: GOOD[field]}
+        instance = STACK.sim.control("set", instance=instance["id"], **mended)
         still_released(instance)
 
 

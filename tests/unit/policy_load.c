@@ -91,6 +91,7 @@ static void places(void **state)
 		"[\"ami-0123456789abcdef0\"]", "[]", "policy.json:6:15: rules[0].images:", "empty list");
 	assert_refused("\"images\": [\"ami-0123456789abcdef0\"],\n", "",
 		"policy.json:2:3: rules[0]:", "at least one of images");
+	assert_refused("[\"hsm-partition-pin\"]", "[\"node\"]", "policy.json:7:17:", "a secret's name");
 	assert_refused("[\"hsm-partition-pin\"]", "[\"A\"]", "policy.json:7:17:", "a secret's name");
 	assert_refused("[\"hsm-partition-pin\"]", "[\"a\", \"a\"]",
 		"policy.json:7:22: rules[0].secrets[1]:", "twice");

@@ -17,7 +17,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -708,6 +709,34 @@ static void bad_starts_are_told(void **state)
 	member_start(NULL);
 }
 
+/* With less memory to lock than the secure heap needs it refuses to start, and says what to raise. */
+static void unlocked_memory_is_refused(void **state)
+{
+	const struct rlimit little = { 65536, 65536 };
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(chmod(place.folder, 0777), 0);
+	child = fork();
+	if (child == 0) {
+		int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+		dup2(log, 2);
+		if (setrlimit(RLIMIT_MEMLOCK, &little) != 0 || (geteuid() == 0 && setuid(65534) != 0))
+			_exit(99);
+		execl(place.program, place.program, "--version", (char *)NULL);
+		_exit(98); /* the build is not for everyone's eyes */
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(chmod(place.folder, 0700), 0);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 98)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), EX_OSERR);
+	assert_int_equal(log_count("raise RLIMIT_MEMLOCK, which is 64 KiB"), 1);
+}
+
 /* ---- where plaintext is */
 
 /* Does this process's memory hold the needle? In a child that makes the needle itself. -1: it may not look.
@@ -763,6 +792,7 @@ static void plaintext_stays_nowhere(void **state)
 	int found;
 
 	(void)state;
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); /* where Yama would have it so */
 	member_start(NULL);
 	vault = client_ready();
 	for (int i = 0; i < 3; i++)
@@ -815,6 +845,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connections_are_counted, begin, end),
 		cmocka_unit_test_setup_teardown(nonsense_is_answered_by_closing, begin, end),
 		cmocka_unit_test_setup_teardown(bad_starts_are_told, begin, end),
+		cmocka_unit_test_setup_teardown(unlocked_memory_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(plaintext_stays_nowhere, begin, end),
 		cmocka_unit_test_setup_teardown(descriptors_are_its_own, begin, end),
 	};
