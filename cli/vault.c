@@ -43,16 +43,10 @@ int run_vault_status(struct words words)
 
 /* ---- secrets */
 
-static bool kind_valid(const char *kind, struct complaint *complaint)
+static bool kind_fits(const char *kind, struct complaint *complaint)
 {
-	static const char *const kinds[] = { "pin", "private-key", "certificate", "opaque" };
-	size_t i;
-
-	for (i = 0; kind && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strcmp(kinds[i], kind) == 0)
-			return true;
-	}
-	return complain(complaint, "--kind: write one of pin, private-key, certificate, opaque");
+	return (kind && secret_kind_valid(kind)) ||
+	       complain(complaint, "--kind: write one of pin, private-key, certificate, opaque");
 }
 
 static bool name_fits(const char *name, struct complaint *complaint)
@@ -101,7 +95,7 @@ int run_secret_put(struct words words)
 	bool done;
 
 	if (!command_line_take(words, options, &put.name, 1, &complaint) ||
-		!name_fits(put.name, &complaint) || !kind_valid(put.kind, &complaint))
+		!name_fits(put.name, &complaint) || !kind_fits(put.kind, &complaint))
 		return command_misused(&complaint);
 	if (!input_open(file, &put.input, &complaint))
 		return command_failed(&complaint);

@@ -32,6 +32,15 @@ bool envelope_copy(struct envelope *to, const struct envelope *from)
 	return true;
 }
 
+const struct wrap *envelope_wrap(const struct envelope *envelope, const struct member_pin *pin)
+{
+	for (unsigned i = 0; i < envelope->n_wraps; i++)
+		if (strcmp(envelope->wraps[i].member, pin->member) == 0 &&
+			envelope->wraps[i].generation == pin->generation)
+			return &envelope->wraps[i];
+	return NULL;
+}
+
 /* What the vault keeps for itself: no event says so, and no release may hold it. */
 static bool kind_is_vaults(const char *kind)
 {

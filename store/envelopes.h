@@ -30,6 +30,10 @@ struct envelope {
 void envelope_clear(struct envelope *);
 MUST_USE bool envelope_copy(struct envelope *to, const struct envelope *from);
 
+struct member_pin;
+/* Its wrap for that member and that generation of its key; borrowed, NULL where there is none. */
+const struct wrap *envelope_wrap(const struct envelope *, const struct member_pin *);
+
 enum iv_mode { IV_HOST = 1, IV_APPENDED = 2, IV_FILLED = 3 };
 
 /* What `vault apply` found out about a member, once, and pinned. */

@@ -264,15 +264,6 @@ static void *monitor_run(void *argument)
 
 /* ---- opening and closing */
 
-static const struct wrap *wrap_of(const struct envelope *envelope, const struct member_pin *pin)
-{
-	for (unsigned i = 0; i < envelope->n_wraps; i++)
-		if (strcmp(envelope->wraps[i].member, pin->member) == 0 &&
-			envelope->wraps[i].generation == pin->generation)
-			return &envelope->wraps[i];
-	return NULL;
-}
-
 static bool link_start(
 	struct vault *vault, unsigned i, const struct member_pin *pin, struct complaint *complaint)
 {
@@ -283,7 +274,7 @@ static bool link_start(
 	link->place = &vault->file.members[i];
 	link->told = -1;
 	link->pin = *pin;
-	link->canary_wrap = wrap_of(&vault->canary, pin);
+	link->canary_wrap = envelope_wrap(&vault->canary, pin);
 	if (strcmp(pin->member, link->place->name) != 0 || strcmp(pin->vault, vault->file.id) != 0)
 		return complain(complaint, "what is pinned for %s belongs to another vault or member",
 			link->place->name);
@@ -426,7 +417,7 @@ enum outcome vault_take_node_key(
 	struct vault *vault, const struct envelope *node_key, long long deadline, struct reason *reason)
 {
 	struct link *link = link_await(vault, deadline);
-	const struct wrap *wrap = link != NULL ? wrap_of(node_key, &link->pin) : NULL;
+	const struct wrap *wrap = link != NULL ? envelope_wrap(node_key, &link->pin) : NULL;
 	struct frame request, answer;
 	enum frame_result result;
 	enum outcome outcome;
@@ -477,7 +468,7 @@ static bool seal_request(
 	frame_put_bytes(request, (struct bytes){ recipient->spki, recipient->spki_length });
 	frame_put_number(request, (uint32_t)n);
 	for (size_t i = 0; (envelope = grant_envelope(grant, i)) != NULL; i++) {
-		const struct wrap *wrap = wrap_of(envelope, &link->pin);
+		const struct wrap *wrap = envelope_wrap(envelope, &link->pin);
 
 		if (wrap == NULL)
 			return false;

@@ -4,16 +4,6 @@
 
 #include <string.h>
 
-bool kind_releasable(const char *kind)
-{
-	static const char *const kinds[] = { "pin", "private-key", "certificate", "opaque" };
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strcmp(kind, kinds[i]) == 0)
-			return true;
-	return false;
-}
-
 enum iv_mode iv_mode_take(struct frame_reader *reader)
 {
 	return frame_take_number(reader, IV_HOST, IV_FILLED);
@@ -64,7 +54,7 @@ static void seal_take(struct frame_reader *reader, struct request *request)
 static bool kind_fits(enum frame_type type, const char *kind)
 {
 	if (type == FRAME_SEAL)
-		return kind_releasable(kind);
+		return secret_kind_valid(kind);
 	return strcmp(kind, type == FRAME_NODE_KEY ? "node" : "canary") == 0;
 }
 

@@ -37,7 +37,5 @@ MUST_USE bool request_read(const struct frame *, struct request *, struct compla
 void item_take(struct frame_reader *, struct item *);
 void pin_take(struct frame_reader *, struct member_pin *);
 enum iv_mode iv_mode_take(struct frame_reader *);
-/* "pin", "private-key", "certificate", "opaque": what is stored for release. */
-bool kind_releasable(const char *kind);
 
 #endif

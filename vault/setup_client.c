@@ -299,20 +299,11 @@ static void wanted_put(
 	frame_put_number(request, envelope->version);
 }
 
-static const struct wrap *wrap_of(const struct envelope *envelope, const struct member_pin *pin)
-{
-	for (unsigned i = 0; i < envelope->n_wraps; i++)
-		if (strcmp(envelope->wraps[i].member, pin->member) == 0 &&
-			envelope->wraps[i].generation == pin->generation)
-			return &envelope->wraps[i];
-	return NULL;
-}
-
 /* Does it open? */
 static bool own_prove(const struct step *step, const struct member_pin *pin, const struct envelope *envelope,
 	struct complaint *complaint)
 {
-	const struct wrap *wrap = wrap_of(envelope, pin);
+	const struct wrap *wrap = envelope_wrap(envelope, pin);
 	struct frame request, answer;
 
 	if (wrap == NULL)
@@ -525,15 +516,11 @@ bool vault_status(const struct setup *setup, struct complaint *complaint)
 
 static bool put_fits(const struct secret_put *put, struct complaint *complaint)
 {
-	static const char *const kinds[] = { "pin", "private-key", "certificate", "opaque" };
-
 	if (!secret_name_valid(put->name))
-		return complain(complaint,
-			"not a secret's name; write [a-z0-9][a-z0-9-]{0,62} (node and canary are the vault's own)");
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strcmp(put->kind, kinds[i]) == 0)
-			return true;
-	return complain(complaint, "%s: no such kind; pin, private-key, certificate or opaque", put->kind);
+		return complain(complaint, "not a secret's name; write [a-z0-9][a-z0-9-]{0,62} (node and "
+					   "canary are the vault's own)");
+	return secret_kind_valid(put->kind) ||
+	       complain(complaint, "%s: no such kind; pin, private-key, certificate or opaque", put->kind);
 }
 
 /* The value goes from the input to the member; what comes back is the envelope. */

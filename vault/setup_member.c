@@ -279,7 +279,7 @@ static bool on_put(struct setup_member *setup, struct frame_reader *reader, stru
 	size_t length = 0;
 	bool made = false;
 
-	if (!wanted_take(setup, reader, &wanted) || !kind_releasable(wanted.kind))
+	if (!wanted_take(setup, reader, &wanted) || !secret_kind_valid(wanted.kind))
 		return complain(complaint, "a malformed request");
 	value = OPENSSL_secure_malloc(SECRET_BYTES_MAX + 1);
 	if (value == NULL)

@@ -89,6 +89,16 @@ bool secret_name_valid(const char *name)
 	return name_valid(name) && strcmp(name, "node") != 0 && strcmp(name, "canary") != 0;
 }
 
+bool secret_kind_valid(const char *kind)
+{
+	static const char *const kinds[] = { "pin", "private-key", "certificate", "opaque" };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kind, kinds[i]) == 0)
+			return true;
+	return false;
+}
+
 /* RFC 1123 labels in lower case, as EC2 gives them. */
 static bool hostname_valid(const char *name)
 {

@@ -56,6 +56,8 @@ enum { NAME_SIZE = 64 };
 bool name_valid(const char *);
 /* The same, and none of the vault's own envelopes, "node" and "canary", which are never released. */
 bool secret_name_valid(const char *);
+/* "pin", "private-key", "certificate" or "opaque": what people store and agents receive. */
+bool secret_kind_valid(const char *);
 /* `prefix` followed by 8 or 17 lower-case hexadecimal digits, as "i-", "vpc-", "ami-". */
 bool resource_id_valid(const char *prefix, const char *id);
 

@@ -276,7 +276,7 @@ bool uuid_valid(const char *text)
 {
 	size_t i;
 
-	for (i = 0; text[i] && i < UUID_SIZE; i++) {
+	for (i = 0; i < UUID_SIZE && text[i]; i++) {
 		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 
 		if (dash ? text[i] != '-' : digit_value("0123456789abcdef", text[i]) < 0)

@@ -13,9 +13,11 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
+import tap
 from awssim import AwsSim
 
 SERVER_UID, MEMBER_UID = 64100, 64101
@@ -68,6 +70,20 @@ class Key:
         """What is inside a sealed answer; openssl fails where the key is another."""
         der = base64.b64decode(sealed, validate=True)
         return json.loads(openssl("cms", "-decrypt", "-inform", "DER", "-inkey", str(self.path), input=der))
+
+
+def main(module, rules=None, keys=0):
+    """Runs all tests of a module against one stack, which stands in its STACK; its KEYS are filled."""
+    stack = Stack(sys.argv[1], rules)
+    module["STACK"] = stack
+    try:
+        for rule in (rules or [])[1:]:
+            stack.sim.control("role", account=ACCOUNT, name=rule["role"], profiles=[{"name": rule["role"]}])
+        stack.start()
+        module.setdefault("KEYS", []).extend(stack.key() for _ in range(keys))
+        return tap.run(tap.collect(module), stack.tails)
+    finally:
+        stack.close()
 
 
 class Stack:

@@ -7,7 +7,7 @@ import sys
 import threading
 
 import tap
-from stack import ACCOUNT, REGION, Stack
+from stack import ACCOUNT, REGION, Stack, main
 from tap import equal
 
 STACK = None
@@ -140,15 +140,5 @@ def test_ledger_shows_who_has_not_acknowledged():
     assert "not acknowledged" in shown
 
 
-def main():
-    global STACK
-    STACK = Stack(sys.argv[1])
-    try:
-        STACK.start()
-        return tap.run(tap.collect(globals()), STACK.tails)
-    finally:
-        STACK.close()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals()))

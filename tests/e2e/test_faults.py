@@ -12,7 +12,7 @@ import threading
 import time
 
 import tap
-from stack import ACCOUNT, MODULE, REGION, Stack, wait_for
+from stack import ACCOUNT, MODULE, REGION, Stack, wait_for, main
 from tap import equal
 
 STACK = None
@@ -381,16 +381,5 @@ def test_it_all_ends_with_zero():
     assert MODULE not in STACK.log("server")
 
 
-def main():
-    global STACK
-    STACK = Stack(sys.argv[1])
-    try:
-        STACK.start()
-        KEYS.extend(STACK.key() for _ in range(3))
-        return tap.run(tap.collect(globals()), STACK.tails)
-    finally:
-        STACK.close()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals(), keys=3))

@@ -5,7 +5,7 @@ import socket
 import sys
 
 import tap
-from stack import ACCOUNT, REGION, SECONDS, Stack
+from stack import ACCOUNT, REGION, SECONDS, Stack, main
 from tap import equal
 
 STACK = None
@@ -255,16 +255,5 @@ def test_command_line_checks():
     equal(nothing.returncode, 1)
 
 
-def main():
-    global STACK
-    STACK = Stack(sys.argv[1])
-    try:
-        STACK.start()
-        KEYS.extend(STACK.key() for _ in range(2))
-        return tap.run(tap.collect(globals()), STACK.tails)
-    finally:
-        STACK.close()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals(), keys=2))

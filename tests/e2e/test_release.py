@@ -5,7 +5,7 @@ import json
 import sys
 
 import tap
-from stack import ACCOUNT, GOOD, REGION, RULE, Stack
+from stack import ACCOUNT, GOOD, REGION, RULE, Stack, main
 from tap import equal
 
 BATCH_RULE = {**RULE, "name": "batch", "role": "batch-tier", "secrets": ["hsm-partition-pin"]}
@@ -449,18 +449,5 @@ def test_the_chain_is_whole():
     assert str(len(events)) in done.stdout or "whole" in done.stdout, done.stdout
 
 
-def main():
-    global STACK
-    STACK = Stack(sys.argv[1], RULES)
-    try:
-        for rule in RULES[1:]:
-            STACK.sim.control("role", account=ACCOUNT, name=rule["role"], profiles=[{"name": rule["role"]}])
-        STACK.start()
-        KEYS.extend(STACK.key() for _ in range(3))
-        return tap.run(tap.collect(globals()), STACK.tails)
-    finally:
-        STACK.close()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals(), RULES, keys=3))
