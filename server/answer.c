@@ -2,7 +2,6 @@
  * one denial from another. */
 #include "server/answer.h"
 
-#include "server/listener.h"
 #include "server/log.h"
 #include "verifier/reasons.h"
 
@@ -120,6 +119,9 @@ void answer_send(struct work *const batch[], size_t n)
 
 	for (i = 0; i < n; i++)
 		request_log((struct request *)batch[i]);
-	for (i = 0; i < n; i++)
-		listener_resume((struct request *)batch[i]);
+	for (i = 0; i < n; i++) {
+		struct request *request = (struct request *)batch[i];
+
+		request->resume(request);
+	}
 }

@@ -232,6 +232,12 @@ static void bare_free(struct request *request)
 	free(request);
 }
 
+/* With its answer, from the pipeline's last step. Nobody but libmicrohttpd's thread touches it afterwards. */
+static void request_resume(struct request *request)
+{
+	MHD_resume_connection(request->call->connection);
+}
+
 static bool request_begin(struct call *call, struct request *request)
 {
 	struct server *server = call->listener->server;
@@ -247,6 +253,7 @@ static bool request_begin(struct call *call, struct request *request)
 	clock_gettime(CLOCK_REALTIME, &now);
 	request->server = server;
 	request->call = call;
+	request->resume = request_resume;
 	request->now_us = (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	request->began = pipeline_now();
 	request->work.deadline = request->began + server->config->deadline_ms * 1000000;
@@ -340,11 +347,6 @@ static enum MHD_Result call_dispatch(struct call *call)
 	MHD_suspend_connection(call->connection);
 	pipeline_enter(server->pipeline, &request->work, call->route->line);
 	return MHD_YES;
-}
-
-void listener_resume(struct request *request)
-{
-	MHD_resume_connection(request->call->connection);
 }
 
 static void header_number(struct MHD_Response *response, const char *name, int number)

@@ -28,8 +28,4 @@ void listener_quiesce(struct listener *);
 size_t listener_busy(struct listener *);
 /* Nothing may be under way in the pipeline. */
 void listener_close(struct listener *);
-
-/* Hands a request with its answer back to HTTP. It must not be touched afterwards. */
-void listener_resume(struct request *);
-
 #endif

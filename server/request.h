@@ -40,6 +40,7 @@ struct request {
 	bool (*owe)(struct request *, struct record *);
 	/* Takes what the store made of it. NULL: nothing but the outcome. */
 	void (*recorded)(struct request *, struct record *);
+	void (*resume)(struct request *); /* hands it back to HTTP, with its answer; set by the listener */
 	void (*free)(struct request *); /* what is behind the embedded request, and the whole */
 	struct answer answer;
 };
