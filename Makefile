@@ -111,7 +111,8 @@ demo: packages ## from nothing to the whole story on screen; KEEP=1 leaves it ru
 test: packages-test ## install what is missing, build with sanitizers, run everything
 	@$(MAKE) --no-print-directory -j2 programs
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit
-	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) tests/run
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' $(BUILD)/tsan/vouchsafed
+	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) TSAN=$(BUILD)/tsan tests/run
 
 lint: packages-lint ## formatting, cppcheck, the include table, shellcheck
 	@tests/lint

@@ -72,9 +72,9 @@ class Key:
         return json.loads(openssl("cms", "-decrypt", "-inform", "DER", "-inkey", str(self.path), input=der))
 
 
-def main(module, rules=None, keys=0):
+def main(module, rules=None, keys=0, **options):
     """Runs all tests of a module against one stack, which stands in its STACK; its KEYS are filled."""
-    stack = Stack(sys.argv[1], rules)
+    stack = Stack(sys.argv[1], rules, **options)
     module["STACK"] = stack
     try:
         for rule in (rules or [])[1:]:
@@ -87,7 +87,12 @@ def main(module, rules=None, keys=0):
 
 
 class Stack:
-    def __init__(self, build, rules=None, config=None):
+    def __init__(self, build, rules=None, config=None, programs=None, member_under=(),
+                 vault_deadline="1s"):
+        """`programs`: builds of single programs instead of those in `build`; `member_under`: a command, such as
+        valgrind's, that runs the member process."""
+        self.member_under = list(member_under)
+        self.vault_deadline = vault_deadline
         self.root = os.geteuid() == 0
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="vouchsafe-e2e-"))
         self.base.chmod(0o755)
@@ -97,7 +102,7 @@ class Stack:
                        self.base / "agent", self.base / "out"):
             folder.mkdir()
         for program in ("vouchsafed", "vouchsafe-vault", "vouchsafe-agent", "vouchsafe"):
-            shutil.copy(pathlib.Path(build) / program, self.bin)
+            shutil.copy((programs or {}).get(program, pathlib.Path(build) / program), self.bin)
         self.processes = []
         self.member = self.server = None
         self.addresses = 0
@@ -128,7 +133,7 @@ class Stack:
             "development": True, **config}
         self.write_config()
         self._write("vault.json", json.dumps({
-            "vault": "5b0c7f0e-6c1e-4a53-9d53-0b6f5d1a7c11", "deadline": "1s", "poll": "2s",
+            "vault": "5b0c7f0e-6c1e-4a53-9d53-0b6f5d1a7c11", "deadline": self.vault_deadline, "poll": "2s",
             "members": [{"name": "hsm-a", "module": MODULE, "token": "vouchsafe-a",
                          "socket": str(self.run_dir / "hsm-a.sock"), "pin_file": str(self.vault / "hsm-a.pin"),
                          "so_pin_file": str(self.vault / "hsm-a.so-pin"), "standby": False, "init": "if-blank"}]}))
@@ -177,7 +182,8 @@ class Stack:
     # ---- processes
 
     def environment(self, **more):
-        clean = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TMPDIR", "LANG")}
+        clean = {k: v for k, v in os.environ.items() if k in (
+            "PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "TMPDIR", "LANG")}
         return {**clean, "HOME": "/nonexistent", "SOFTHSM2_CONF": str(self.etc / "softhsm2.conf"), **more}
 
     def _as(self, uid, command):
@@ -195,7 +201,7 @@ class Stack:
 
     def start_member(self, *more):
         allowed = SERVER_UID if self.root else os.geteuid()
-        self.member = self._start("member", MEMBER_UID, [
+        self.member = self._start("member", MEMBER_UID, self.member_under + [
             str(self.bin / "vouchsafe-vault"), "--member", "hsm-a", "--vault", str(self.etc / "vault.json"),
             "--allow-user", str(allowed), *more])
         return self.member
@@ -303,8 +309,11 @@ class Stack:
         finally:
             connection.close()
 
+    def release_body(self, instance, key, **changes):
+        return json.dumps({"assertion": self.assertion(instance, **changes), "csr": key.csr}).encode()
+
     def release(self, instance, key, source=None, **changes):
-        body = {"assertion": self.assertion(instance, **changes), "csr": key.csr}
+        body = self.release_body(instance, key, **changes)
         return self.request("POST", "/v1/releases", body, source or instance["address"])
 
     def granted(self, instance, key):

@@ -44,6 +44,8 @@ def unavailable(instance, code):
 
 
 def test_no_pkcs11_module_in_the_server():
+    if not STACK.root:
+        raise tap.Skip("needs root: the processes cannot be looked into")
     STACK.granted(STACK.launch(), KEYS[0])
     maps = pathlib.Path("/proc/%d/maps" % STACK.server.pid).read_text()
     # libp11-kit.so itself is there: libmicrohttpd brings GnuTLS, and GnuTLS brings it; it loads modules when asked
@@ -95,7 +97,7 @@ def test_attack_40_a_canary_pin_is_found_nowhere():
                     assert path.name == "hsm-a.pin", "found in %s" % path
     assert looked > 10, looked
     for process in (STACK.server, STACK.member, STACK.sim.process):
-        for name in ("environ", "cmdline"):
+        for name in ("environ", "cmdline") if STACK.root else ("cmdline",):
             data = pathlib.Path("/proc/%d/%s" % (process.pid, name)).read_bytes()
             assert not any(secret in data for secret in wanted), "%s of %d" % (name, process.pid)
     texts = [json.dumps(STACK.events()).encode(),
@@ -382,4 +384,4 @@ def test_it_all_ends_with_zero():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), keys=3))
+    sys.exit(main(globals(), keys=3, config={"deadline": "2s"}))

@@ -143,7 +143,7 @@ def test_full_house_is_told_at_once():
     STACK.sim.fault("DescribeInstances", "slow", delay_ms=1500, times=1)
     with socket.create_connection(("127.0.0.1", STACK.port), timeout=SECONDS,
                                   source_address=(instance["address"], 0)) as waiting:
-        body = json.dumps({"assertion": STACK.assertion(instance), "csr": KEYS[0].csr}).encode()
+        body = STACK.release_body(instance, KEYS[0])
         waiting.sendall(b"POST /v1/releases HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
                         b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
         while STACK.request("GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]["under_way"] < 1:
