@@ -59,6 +59,7 @@ struct request *acknowledge_new(void)
 
 	if (!request)
 		return NULL;
+	request->kind = "acknowledge";
 	request->owe = owe;
 	request->free = acknowledge_free;
 	return request;

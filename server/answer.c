@@ -3,6 +3,8 @@
 #include "server/answer.h"
 
 #include "server/log.h"
+#include "server/metrics.h"
+#include "server/server.h"
 #include "verifier/reasons.h"
 
 #include <stdio.h>
@@ -117,8 +119,12 @@ void answer_send(struct work *const batch[], size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		request_log((struct request *)batch[i]);
+	for (i = 0; i < n; i++) {
+		struct request *request = (struct request *)batch[i];
+
+		request_log(request);
+		metrics_decided(request->server->metrics, batch[i]->outcome, batch[i]->reason.code);
+	}
 	for (i = 0; i < n; i++) {
 		struct request *request = (struct request *)batch[i];
 

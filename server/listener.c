@@ -3,6 +3,7 @@
 #include "server/listener.h"
 
 #include "server/answer.h"
+#include "server/metrics.h"
 #include "server/server.h"
 #include "verifier/reasons.h"
 #include "verifier/request.h"
@@ -363,6 +364,7 @@ static enum MHD_Result call_answer(struct call *call)
 	struct MHD_Response *response;
 	enum MHD_Result queued;
 
+	metrics_answered(call->listener->server->metrics, call->request);
 	/* an empty body is given as static text; any other moves to libmicrohttpd */
 	response = answer->body ? MHD_create_response_from_buffer(
 					  answer->length, answer->body, MHD_RESPMEM_MUST_FREE)

@@ -4,6 +4,7 @@
 #include "server/config.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/query.h"
 #include "server/release.h"
 #include "server/server.h"
@@ -37,6 +38,7 @@ static const struct route api_routes[] = {
 };
 
 static const struct route ops_routes[] = {
+	{ "GET", "/metrics", .at_once = metrics_show },
 	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line },
 	{ "GET", "/livez", .at_once = status_live },
 	{ "GET", "/readyz", .at_once = status_ready },
@@ -296,6 +298,9 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	if (!process_protect(complaint) || !config_load(path, &p->config, complaint))
 		return false;
 	p->server.config = &p->config;
+	p->server.metrics = metrics_new();
+	if (!p->server.metrics)
+		return complain(complaint, "out of memory");
 	if (p->config.development)
 		log_line(LOG_WARNING, "development", "text",
 			"\"development\": true: AWS's answers may come from anyone; never for real secrets",
@@ -362,6 +367,7 @@ static void program_end(struct program *p)
 	if (p->server.store)
 		store_close(p->server.store);
 	policy_free(p->server.policy);
+	metrics_free(p->server.metrics);
 }
 
 int main(int argc, char **argv)

@@ -14,6 +14,7 @@ struct lane {
 	pthread_cond_t filled;
 	struct work *first;
 	struct work **last;
+	size_t length; /* atomic, so that it can be looked at without the mutex */
 };
 
 struct pipeline {
@@ -48,6 +49,7 @@ static void lane_put(struct lane *lane, struct work *work)
 	work->next = NULL;
 	*lane->last = work;
 	lane->last = &work->next;
+	__atomic_add_fetch(&lane->length, 1, __ATOMIC_RELAXED);
 	pthread_cond_signal(&lane->filled);
 	pthread_mutex_unlock(&lane->mutex);
 }
@@ -72,6 +74,7 @@ static size_t lane_take(struct pipeline *pipeline, struct lane *lane, struct wor
 	}
 	if (!lane->first)
 		lane->last = &lane->first;
+	__atomic_sub_fetch(&lane->length, n, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&lane->mutex);
 	return n;
 }
@@ -188,6 +191,11 @@ void pipeline_enter(struct pipeline *pipeline, struct work *work, const struct s
 size_t pipeline_under_way(struct pipeline *pipeline)
 {
 	return __atomic_load_n(&pipeline->under_way, __ATOMIC_ACQUIRE);
+}
+
+size_t pipeline_queued(struct pipeline *pipeline, enum queue queue)
+{
+	return __atomic_load_n(&pipeline->lanes[queue].length, __ATOMIC_RELAXED);
 }
 
 void pipeline_close(struct pipeline *pipeline)

@@ -53,6 +53,8 @@ void pipeline_enter(struct pipeline *, struct work *, const struct step *line);
 /* By the step that holds it; any thread. The reason is in the work already. */
 void pipeline_done(struct work *, enum outcome);
 size_t pipeline_under_way(struct pipeline *);
+/* Waiting for a thread of that lane. */
+size_t pipeline_queued(struct pipeline *, enum queue);
 /* Ends the threads; nothing may be under way. */
 void pipeline_close(struct pipeline *);
 

@@ -314,6 +314,7 @@ struct request *query_new(void)
 
 	if (!q)
 		return NULL;
+	q->request.kind = "query";
 	q->request.owe = owe;
 	q->request.free = query_free;
 	return &q->request;

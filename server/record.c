@@ -1,8 +1,10 @@
 /* The committer's step: from requests to the store's records and back. */
 #include "server/record.h"
 
+#include "server/metrics.h"
 #include "server/request.h"
 #include "server/server.h"
+#include "verifier/reasons.h"
 
 #include <string.h>
 
@@ -23,11 +25,18 @@ static void record_end(struct request *request)
 		request->recorded(request, &request->record);
 }
 
+/* A secret that is missing is no failure of the store's. */
+static bool store_failed(const struct record *record)
+{
+	return record->outcome == UNAVAILABLE && strcmp(record->reason.code, REASON_STORE) == 0;
+}
+
 void record_batch(struct work *const batch[], size_t n)
 {
 	struct record *records[PIPELINE_BATCH_MAX];
 	struct request *owing[PIPELINE_BATCH_MAX];
 	size_t owed = 0;
+	bool done = true;
 	size_t i;
 
 	_Static_assert((int)PIPELINE_BATCH_MAX <= (int)STORE_BATCH_MAX,
@@ -43,6 +52,10 @@ void record_batch(struct work *const batch[], size_t n)
 	}
 	if (owed)
 		store_record(owing[0]->server->store, records, owed);
-	for (i = 0; i < owed; i++)
+	for (i = 0; i < owed; i++) {
+		done = done && !store_failed(records[i]);
 		record_end(owing[i]);
+	}
+	if (owed)
+		metrics_committed(owing[0]->server->metrics, owed, done);
 }

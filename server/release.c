@@ -4,6 +4,7 @@
 #include "server/release.h"
 
 #include "server/answer.h"
+#include "server/metrics.h"
 #include "server/record.h"
 #include "server/server.h"
 #include "verifier/reasons.h"
@@ -105,7 +106,11 @@ static enum outcome seal(struct work *work)
 {
 	struct release *r = (struct release *)work;
 
-	return vault_seal(r->request.server->vault, r->grant, work->deadline, &r->sealed, &work->reason);
+	enum outcome outcome;
+
+	outcome = vault_seal(r->request.server->vault, r->grant, work->deadline, &r->sealed, &work->reason);
+	metrics_sealed(r->request.server->metrics, outcome);
+	return outcome;
 }
 
 static json_t *secrets_json(const struct grant *grant)
@@ -168,6 +173,7 @@ struct request *release_new(void)
 
 	if (!r)
 		return NULL;
+	r->request.kind = "release";
 	r->request.owe = owe;
 	r->request.recorded = recorded;
 	r->request.free = release_free;

@@ -26,6 +26,7 @@ struct request {
 	struct work work; /* first */
 	struct server *server;
 	struct call *call; /* the listener's side of it */
+	const char *kind; /* "release", ... for the metrics; static; NULL: none */
 	char id[UUID_SIZE];
 	struct in_addr peer;
 	char source[ADDRESS_SIZE]; /* the same as text */

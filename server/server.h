@@ -21,6 +21,7 @@ struct server {
 	struct store *reader; /* the readers' lane's alone */
 	struct vault *vault;
 	struct pipeline *pipeline;
+	struct metrics *metrics;
 	enum stage stage; /* atomic */
 };
 

@@ -9,6 +9,7 @@
 
 void status_live(struct request *request)
 {
+	request->kind = "status";
 	if (request->query[0])
 		answer_refusal(request, REASON_NOT_FOUND);
 	else
@@ -35,6 +36,7 @@ void status_ready(struct request *request)
 	bool ready = __atomic_load_n(&server->stage, __ATOMIC_ACQUIRE) == STAGE_SERVING;
 	bool verbose = strcmp(request->query, "verbose") == 0;
 
+	request->kind = "status";
 	if (request->query[0] && !verbose)
 		answer_refusal(request, REASON_NOT_FOUND);
 	else if (verbose)

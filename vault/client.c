@@ -373,6 +373,11 @@ bool vault_ready(struct vault *vault)
 	return link_up(vault, 0) != NULL;
 }
 
+const char *vault_member_name(const struct vault *vault, size_t i)
+{
+	return i < vault->file.n_members ? vault->file.members[i].name : NULL;
+}
+
 enum member_state vault_member_state(struct vault *vault, const char *member)
 {
 	for (unsigned i = 0; i < vault->file.n_members; i++)

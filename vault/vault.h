@@ -21,6 +21,8 @@ void vault_close(struct vault *);
 
 /* Is a member up, as far as is known now? Never blocks. */
 bool vault_ready(struct vault *);
+/* The name of member i of the file; NULL after the last. */
+const char *vault_member_name(const struct vault *, size_t i);
 enum member_state vault_member_state(struct vault *, const char *member);
 
 /* Fetches the node key, once, at start, and derives from it (HKDF-SHA-256, RFC 5869) the keys for

@@ -161,6 +161,25 @@ def test_full_house_is_told_at_once():
     STACK.start_server()
 
 
+def test_attack_39_hostile_bytes_stay_one_line():
+    hostile = "x\r\n{\"seq\":1}\x1b[2J\u2028\u2029\\\"';--\t\u0000"[:-1] + "\U0001f511"
+    instance = STACK.launch(tags={"env": hostile}, launch_time="2026-01-01T00:00:00.000Z")
+    before = len(STACK.log("server"))
+    equal(STACK.release(instance, KEYS[0])[0], 403)
+    event = STACK.instance_events(instance)[-1]
+    check = [c for c in event["checks"] if c["name"] == "tag"][0]
+    equal(check["observed"], "env=" + hostile)
+    lines = STACK.log("server")[before:].splitlines()
+    said = [json.loads(line) for line in lines]  # every line is whole
+    denied = [entry for entry in said if entry.get("instance-id") == instance["id"]]
+    equal(len(denied), 1)
+    equal(denied[0]["reason"], "tag")
+    raw = STACK.cli("audit", "query", "--url", "http://127.0.0.1:%d" % STACK.ops_port, "--token-file",
+                    str(STACK.etc / "token"), "--instance-id", instance["id"], "--json").stdout
+    equal(len(raw.splitlines()), 1)
+    assert "\x1b" not in raw and "\u2028" not in raw
+
+
 # ---- the audit query
 
 def ask(query="", token=None, **more):
