@@ -162,7 +162,7 @@ def test_full_house_is_told_at_once():
 
 
 def test_attack_39_hostile_bytes_stay_one_line():
-    hostile = "x\r\n{\"seq\":1}\x1b[2J\u2028\u2029\\\"';--\t\u0000"[:-1] + "\U0001f511"
+    hostile = "x\r\n{\"seq\":1}\u2028\u2029\\\"';--\t\U0001f511"
     instance = STACK.launch(tags={"env": hostile}, launch_time="2026-01-01T00:00:00.000Z")
     before = len(STACK.log("server"))
     equal(STACK.release(instance, KEYS[0])[0], 403)
