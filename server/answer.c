@@ -2,7 +2,7 @@
  * one denial from another. */
 #include "server/answer.h"
 
-#include "server/log.h"
+#include "vault/log.h"
 #include "server/metrics.h"
 #include "server/server.h"
 #include "verifier/reasons.h"

@@ -3,7 +3,7 @@
 #include "server/acknowledge.h"
 #include "server/config.h"
 #include "server/listener.h"
-#include "server/log.h"
+#include "vault/log.h"
 #include "server/metrics.h"
 #include "server/query.h"
 #include "server/release.h"

@@ -1,6 +1,7 @@
 /* The member's socket. Must never take away the socket of a process that serves, or a file that is no socket.
  */
 #include "vault/listener.h"
+#include "vault/log.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -60,8 +61,8 @@ static void group_give(const char *path, const struct allowed *allowed)
 	if (!allowed->has_group || (stat(path, &status) == 0 && status.st_gid == allowed->group))
 		return;
 	if (chown(path, (uid_t)-1, allowed->group) != 0)
-		fprintf(stderr, "vouchsafe-vault: %s is not given to the group %u: %s\n", path,
-			(unsigned)allowed->group, strerror(errno));
+		log_line(LOG_WARNING, "socket-group", "socket", path, "text", strerror(errno), "mend",
+			"give the socket's folder the server's group and the set-group-id bit", NULL);
 }
 
 int listener_open(const char *path, const struct allowed *allowed, struct complaint *complaint)
@@ -115,7 +116,7 @@ static void notify(const char *text)
 	if (fd < 0)
 		return;
 	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, length) < 0)
-		fprintf(stderr, "vouchsafe-vault: systemd cannot be told: %s\n", strerror(errno));
+		log_line(LOG_WARNING, "not-notified", "text", strerror(errno), NULL);
 	close(fd);
 }
 

@@ -3,6 +3,7 @@
 #include "vault/identity.h"
 #include "vault/listener.h"
 #include "vault/locked.h"
+#include "vault/log.h"
 #include "vault/member.h"
 #include "vault/pin.h"
 #include "vault/setup_member.h"
@@ -127,7 +128,7 @@ out:
 	if (complaint.text[0] != '\0' && arguments.setup >= 0)
 		setup_refuse(arguments.setup, complaint.text);
 	else if (complaint.text[0] != '\0')
-		fprintf(stderr, "vouchsafe-vault: %s\n", complaint.text);
+		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);
 	locked_memory_end();
 	return status;
 }

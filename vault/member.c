@@ -2,6 +2,7 @@
  * request, serves it, answers, in turn. A connection of a stranger is closed before a byte of it is read. */
 #include "vault/member.h"
 #include "vault/listener.h"
+#include "vault/log.h"
 #include "vault/serve.h"
 
 #include <errno.h>
@@ -135,7 +136,7 @@ static void refuse_busy(int socket)
 	frame_put_text(&answer, "this member has as many connections as it takes");
 	/* it fits the socket's buffer, or nobody waits for it */
 	if (frame_send(socket, &answer, frame_clock() + 1) != FRAME_OK)
-		fprintf(stderr, "vouchsafe-vault: a connection too many could not be told so\n");
+		log_line(LOG_WARNING, "too-many-connections", NULL);
 	frame_clear(&answer);
 }
 
@@ -143,13 +144,15 @@ static void accept_one(struct member *member)
 {
 	int socket = accept4(member->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct connection *connection;
+	char uid[16];
 	uid_t user;
 
 	if (socket < 0)
 		return;
 	if (!allowed_peer(member->allowed, socket, &user)) {
-		fprintf(stderr, "vouchsafe-vault[%s]: refused a connection of the user %u\n",
-			member->service.self->name, (unsigned)user);
+		snprintf(uid, sizeof(uid), "%u", (unsigned)user);
+		log_line(LOG_WARNING, "stranger-refused", "member", member->service.self->name, "uid", uid,
+			NULL);
 		close(socket);
 		return;
 	}
@@ -201,10 +204,8 @@ static int loop(struct member *member)
 		long long left = until_hung(member);
 
 		if (left == 0) {
-			fprintf(stderr,
-				"vouchsafe-vault[%s]: the token has not answered for %d seconds: ending, to "
-				"be started anew\n",
-				member->service.self->name, HANG_SECONDS);
+			log_line(LOG_ERROR, "token-hangs", "member", member->service.self->name, "text",
+				"ending, to be started anew", NULL);
 			return EX_TEMPFAIL;
 		}
 		if (poll(fds, 3, left < 0 ? -1 : (int)(left / 1000000 + 1)) < 0 && errno != EINTR)
@@ -213,9 +214,8 @@ static int loop(struct member *member)
 			event_clear(member->event);
 		reap(member);
 		if (atomic_load(&member->dead)) {
-			fprintf(stderr,
-				"vouchsafe-vault[%s]: the token is dead: ending, to be started anew\n",
-				member->service.self->name);
+			log_line(LOG_ERROR, "token-dead", "member", member->service.self->name, "text",
+				"ending, to be started anew", NULL);
 			return member->service.pin_refused ? EX_CONFIG : EX_TEMPFAIL;
 		}
 		if (fds[1].revents != 0)
@@ -297,19 +297,19 @@ int member_serve(
 		goto out;
 	}
 	notify_ready();
-	fprintf(stderr, "vouchsafe-vault[%s]: the token %s (serial %s) is open, listening on %s\n",
-		self->name, self->token, token_serial(member.service.token), self->socket);
+	log_line(LOG_INFO, "serving", "member", self->name, "token", self->token, "serial",
+		token_serial(member.service.token), "socket", self->socket, NULL);
 	status = loop(&member);
 	notify_stopping();
 	listener_close(member.listener, self->socket);
 	if (!drain(&member)) {
-		fprintf(stderr, "vouchsafe-vault[%s]: a request does not end: leaving it\n", self->name);
+		log_line(LOG_ERROR, "request-left", "member", self->name, NULL);
 		_exit(status);
 	}
 	service_stop(&member.service);
 out:
 	if (complaint.text[0] != '\0')
-		fprintf(stderr, "vouchsafe-vault[%s]: %s\n", self->name, complaint.text);
+		log_line(LOG_ERROR, "not-serving", "member", self->name, "text", complaint.text, NULL);
 	descriptors_close(&member);
 	return status;
 }

@@ -3,6 +3,7 @@
 #include "vault/serve.h"
 #include "vault/cms_seal.h"
 #include "vault/envelope_crypto.h"
+#include "vault/log.h"
 #include "vault/payload.h"
 #include "vault/pin.h"
 #include "vault/wrap.h"
@@ -43,11 +44,8 @@ static bool log_in(struct service *service, struct complaint *complaint)
 	if (login == LOGIN_PIN_REFUSED) {
 		service->pin_refused = true;
 		if (!pin_mark_refused(&pin, self->socket))
-			fprintf(stderr,
-				"vouchsafe-vault[%s]: no mark could be left beside %s: do not start this "
-				"again before the PIN "
-				"is right\n",
-				self->name, self->socket);
+			log_line(LOG_ERROR, "pin-not-marked", "member", self->name, "socket", self->socket,
+				"mend", "do not start this again before the PIN is right", NULL);
 	}
 out:
 	pin_clear(&pin);
@@ -152,7 +150,8 @@ static bool token_revive(struct worker *worker)
 	else if (token_session_renew(worker->session))
 		return true;
 	if (!log_in(worker->service, &complaint)) {
-		fprintf(stderr, "vouchsafe-vault[%s]: %s\n", worker->service->self->name, complaint.text);
+		log_line(LOG_ERROR, "token-lost", "member", worker->service->self->name, "text",
+			complaint.text, NULL);
 		return false;
 	}
 	return worker->session != NULL && token_session_renew(worker->session);
@@ -238,8 +237,7 @@ static bool serve_node_key(struct worker *worker, const struct request *request,
 	if (opened == OPENED) {
 		frame_start(answer, FRAME_KEY_BYTES);
 		frame_put_bytes(answer, (struct bytes){ key, DATA_KEY_BYTES });
-		fprintf(stderr, "vouchsafe-vault[%s]: handed out the node key\n",
-			worker->service->self->name);
+		log_line(LOG_INFO, "node-key-given", "member", worker->service->self->name, NULL);
 	} else {
 		alive = not_opened(opened, &why, answer);
 	}
@@ -274,6 +272,7 @@ static enum opened put_secrets(
 static void log_seal(struct service *service, const struct request *request)
 {
 	char secrets[SEAL_ITEMS_MAX * (NAME_SIZE + 12)] = "", hash[HEX_SIZE(32)] = "?";
+	char count[24];
 	unsigned char digest[32];
 	size_t used = 0;
 
@@ -283,9 +282,9 @@ static void log_seal(struct service *service, const struct request *request)
 	if (EVP_Digest(request->recipient.data, request->recipient.length, digest, NULL, EVP_sha256(),
 		    NULL) == 1)
 		hex_encode((struct bytes){ digest, sizeof(digest) }, hash);
-	fprintf(stderr, "vouchsafe-vault[%s]: sealed release=%s secrets=%s recipient=%s count=%lu\n",
-		service->self->name, request->release_id, secrets, hash,
-		atomic_fetch_add(&service->seals, 1) + 1);
+	snprintf(count, sizeof(count), "%lu", atomic_fetch_add(&service->seals, 1) + 1);
+	log_line(LOG_INFO, "sealed", "member", service->self->name, "release_id", request->release_id,
+		"secrets", secrets, "recipient", hash, "count", count, NULL);
 }
 
 static bool serve_seal(struct worker *worker, const struct request *request, struct frame *answer)

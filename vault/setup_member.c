@@ -2,6 +2,7 @@
  * is random bytes made here, and leaves only as an envelope. Must never answer with a plaintext. */
 #include "vault/setup_member.h"
 #include "vault/envelope_crypto.h"
+#include "vault/log.h"
 #include "vault/request.h"
 #include "vault/token.h"
 #include "vault/wrap.h"
@@ -377,7 +378,7 @@ static bool say_error(int socket, const char *why)
 void setup_refuse(int socket, const char *why)
 {
 	if (!say_error(socket, why))
-		fprintf(stderr, "vouchsafe-vault: %s\n", why);
+		log_line(LOG_ERROR, "not-started", "text", why, NULL);
 }
 
 static bool answer_one(struct setup_member *setup, const struct frame *request)

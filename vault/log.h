@@ -1,7 +1,7 @@
-#ifndef SERVER_LOG_H
-#define SERVER_LOG_H
-/* Log lines on standard error: one line of text on a terminal, one JSON object elsewhere. Hostile bytes are
- * escaped. Values are given as text; never a secret. */
+#ifndef VAULT_LOG_H
+#define VAULT_LOG_H
+/* Log lines on standard error, of the server and of the member processes: one line of text on a terminal, one
+ * JSON object elsewhere. Hostile bytes are escaped. Values are given as text; never a secret. */
 
 enum level { LOG_INFO, LOG_WARNING, LOG_ERROR };
 
