@@ -120,8 +120,9 @@ lint: packages-lint ## formatting, cppcheck, the include table, shellcheck
 format: ## lay out the source as .clang-format says
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-bench: ## nothing to measure yet: the figures come with the issue on storms
-	@ls bench/*.c >/dev/null 2>&1 || { echo 'bench: no benchmark in this version'; exit 2; }
+bench: packages ## what one release costs (CPU of server and member, waiting time)
+	@$(MAKE) --no-print-directory -s programs tools
+	@BUILD=$(BUILD) bench/release
 
 packages:
 	@$(INSTALL) $(PACKAGES_BUILD)
@@ -133,10 +134,11 @@ packages-lint:
 DESTDIR ?=
 prefix ?= /usr/local
 install: all ## programs to $(prefix), example configuration to share/doc
-	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/sbin $(DESTDIR)$(prefix)/share/doc/vouchsafe
+	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/sbin $(DESTDIR)$(prefix)/share/doc/vouchsafe/systemd
 	install -m 755 $(BUILD)/vouchsafe $(BUILD)/vouchsafe-agent $(DESTDIR)$(prefix)/bin
 	install -m 755 $(BUILD)/vouchsafed $(BUILD)/vouchsafe-vault $(DESTDIR)$(prefix)/sbin
-	install -m 644 README.md conf/* $(DESTDIR)$(prefix)/share/doc/vouchsafe
+	install -m 644 README.md docs/*.md conf/*.json $(DESTDIR)$(prefix)/share/doc/vouchsafe
+	install -m 644 conf/systemd/* $(DESTDIR)$(prefix)/share/doc/vouchsafe/systemd
 
 clean: ## remove build/
 	rm -rf $(BUILD)
