@@ -11,6 +11,17 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+/* A PEM block may say that it is encrypted, and OpenSSL then asks the terminal, or standard input, for a
+ * passphrase: whoever sends a request must never make this process wait for anyone. */
+static int no_passphrase(char *text, int size, int writing, void *context)
+{
+	(void)text;
+	(void)size;
+	(void)writing;
+	(void)context;
+	return -1;
+}
+
 /* The one PEM block of the text; NULL where there is none, or anything else besides. */
 static X509_REQ *request_read(const char *pem, size_t length)
 {
@@ -31,7 +42,7 @@ static X509_REQ *request_read(const char *pem, size_t length)
 	if (tail != pem + length)
 		return NULL;
 	bio = BIO_new_mem_buf(pem, (int)length);
-	request = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+	request = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL) : NULL;
 	BIO_free(bio);
 	return request;
 }
