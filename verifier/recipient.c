@@ -47,13 +47,17 @@ static X509_REQ *request_read(const char *pem, size_t length)
 	return request;
 }
 
+/* By its name: a curve that is spelled out in its parameters may be the same one, but has another encoding.
+ */
 static bool key_is_p256(EVP_PKEY *key)
 {
-	char group[32];
+	char group[32], encoding[32];
 	size_t length;
 
 	return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof(group), &length) &&
-	       strcmp(group, SN_X9_62_prime256v1) == 0;
+	       strcmp(group, SN_X9_62_prime256v1) == 0 &&
+	       EVP_PKEY_get_utf8_string_param(key, "encoding", encoding, sizeof(encoding), &length) &&
+	       strcmp(encoding, "named_curve") == 0;
 }
 
 /* Our own encoding of the key, uncompressed, so that one key has one hash. */

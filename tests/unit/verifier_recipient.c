@@ -100,7 +100,11 @@ static void refuse_key(EVP_PKEY *key)
 
 static void other_keys(void **state)
 {
+	EVP_PKEY *spelled_out = EVP_EC_gen("P-256");
+
 	(void)state;
+	assert_true(EVP_PKEY_set_utf8_string_param(spelled_out, "encoding", "explicit"));
+	refuse_key(spelled_out);
 	refuse_key(EVP_EC_gen("P-384"));
 	refuse_key(EVP_EC_gen("secp256k1"));
 	refuse_key(EVP_RSA_gen(2048));
