@@ -59,7 +59,8 @@ struct check {
 		observed; /* offsets into claims.text: read them by check_expected, check_observed */
 };
 
-enum { CHECKS_MAX = 40, CHECK_VALUE_MAX = 256, CHECKS_TEXT_MAX = 10240 };
+/* Room for the longest texts of all checks: what a rule may say must never be too much for it. */
+enum { CHECKS_MAX = 40, CHECK_VALUE_MAX = 256, CHECKS_TEXT_MAX = 2 * CHECKS_MAX * (CHECK_VALUE_MAX + 1) + 1 };
 
 struct claims {
 	struct facts facts;

@@ -86,11 +86,13 @@ static const char *skip_value(const char *at)
 }
 
 /* The value of the member `name` (or of element `index`, where name is NULL) of what begins at `at`; NULL if
- * it is not there. */
+ * it is not there. A name with a dot or a bracket in it can lead a path to a value that holds nothing. */
 static const char *find_child(const char *at, const char *name, size_t length, size_t index)
 {
 	size_t i;
 
+	if (*at != (name ? '{' : '['))
+		return NULL;
 	at = skip_blanks(at + 1);
 	for (i = 0; *at && *at != '}' && *at != ']'; i++) {
 		bool mine = !name && i == index;

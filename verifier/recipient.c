@@ -11,6 +11,17 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+/* A PEM block may say that it is encrypted, and OpenSSL then asks the terminal, or standard input, for a
+ * passphrase: whoever sends a request must never make this process wait for anyone. */
+static int no_passphrase(char *text, int size, int writing, void *context)
+{
+	(void)text;
+	(void)size;
+	(void)writing;
+	(void)context;
+	return -1;
+}
+
 /* The one PEM block of the text; NULL where there is none, or anything else besides. */
 static X509_REQ *request_read(const char *pem, size_t length)
 {
@@ -31,18 +42,22 @@ static X509_REQ *request_read(const char *pem, size_t length)
 	if (tail != pem + length)
 		return NULL;
 	bio = BIO_new_mem_buf(pem, (int)length);
-	request = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+	request = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL) : NULL;
 	BIO_free(bio);
 	return request;
 }
 
+/* By its name: a curve that is spelled out in its parameters may be the same one, but has another encoding.
+ */
 static bool key_is_p256(EVP_PKEY *key)
 {
-	char group[32];
+	char group[32], encoding[32];
 	size_t length;
 
 	return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof(group), &length) &&
-	       strcmp(group, SN_X9_62_prime256v1) == 0;
+	       strcmp(group, SN_X9_62_prime256v1) == 0 &&
+	       EVP_PKEY_get_utf8_string_param(key, "encoding", encoding, sizeof(encoding), &length) &&
+	       strcmp(encoding, "named_curve") == 0;
 }
 
 /* Our own encoding of the key, uncompressed, so that one key has one hash. */

@@ -318,6 +318,22 @@ static void checks_that_do_not_fit(void **state)
 	world_free(&w);
 }
 
+static void the_longest_checks_fit(void **state)
+{
+	struct claims *claims = claims_new();
+	char text[2 * CHECK_VALUE_MAX];
+	int i;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (i = 0; i < CHECKS_MAX; i++)
+		check_add(claims, "tag", "ec2", true, text, text);
+	assert_false(claims->overflowed);
+	assert_int_equal(strlen(check_observed(claims, &claims->checks[CHECKS_MAX - 1])), CHECK_VALUE_MAX);
+	claims_free(claims);
+}
+
 static void long_values_are_cut(void **state)
 {
 	struct claims *claims = claims_new();
@@ -348,6 +364,7 @@ int main(void)
 		cmocka_unit_test(what_a_rule_lifts),
 		cmocka_unit_test(earlier_failure),
 		cmocka_unit_test(checks_that_do_not_fit),
+		cmocka_unit_test(the_longest_checks_fit),
 		cmocka_unit_test(long_values_are_cut),
 	};
 

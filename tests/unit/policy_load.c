@@ -118,6 +118,18 @@ static void not_enforced(void **state)
 		"\"name\"", "\"tags\": {}, \"name\"", "policy.json:2:13: rules[0].tags:", "at least one");
 }
 
+/* A dot in a tag's name is no step of a path: the place is the nearest one that is there, and the search ends
+ * with the text. */
+static void names_with_dots(void **state)
+{
+	(void)state;
+	assert_refused("\"name\"", "\"tags\": {\"a\": \"{\", \"a.b\": []}, \"name\"",
+		"policy.json:2:", "not a string");
+	assert_refused("\"secrets\": [\"hsm-partition-pin\"] }\n] }\n",
+		"\"secrets\": [\"a\"], \"tags\":{\"a\":\"{\",\"a.b\":[]}}]}",
+		"policy.json:7:", "not a string");
+}
+
 static void conflicting_rules(void **state)
 {
 	static const char rule[] =
@@ -210,6 +222,7 @@ int main(void)
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(places),
 		cmocka_unit_test(not_enforced),
+		cmocka_unit_test(names_with_dots),
 		cmocka_unit_test(conflicting_rules),
 		cmocka_unit_test(admit),
 		cmocka_unit_test(warnings),

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* A request in PEM for `key`, signed by `signer`; the caller frees. */
 static char *request_pem(EVP_PKEY *key, EVP_PKEY *signer, const char *name)
@@ -98,7 +100,11 @@ static void refuse_key(EVP_PKEY *key)
 
 static void other_keys(void **state)
 {
+	EVP_PKEY *spelled_out = EVP_EC_gen("P-256");
+
 	(void)state;
+	assert_true(EVP_PKEY_set_utf8_string_param(spelled_out, "encoding", "explicit"));
+	refuse_key(spelled_out);
 	refuse_key(EVP_EC_gen("P-384"));
 	refuse_key(EVP_EC_gen("secp256k1"));
 	refuse_key(EVP_RSA_gen(2048));
@@ -169,6 +175,51 @@ static void every_bit(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* In a process without a terminal, whose standard input somebody could type into: reads it and exits with
+ * what is left of "x". */
+static int left_of_input(const char *pem)
+{
+	struct recipient recipient;
+	struct reason reason;
+	int ends[2];
+	char c = '-';
+
+	if (pipe(ends) != 0 || write(ends[1], "x\n", 2) != 2 || dup2(ends[0], STDIN_FILENO) < 0)
+		return '!';
+	close(ends[1]);
+	if (parse(pem, &recipient, &reason) != REFUSED || read(STDIN_FILENO, &c, 1) < 0)
+		return '?';
+	return c;
+}
+
+/* OpenSSL would ask for a passphrase, on the terminal or on standard input, and wait. */
+static void encrypted_block(void **state)
+{
+	static const char head[] = "-----BEGIN CERTIFICATE REQUEST-----\n";
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *pem = request_pem(key, key, NULL);
+	char *encrypted;
+	int status = 0;
+	pid_t child;
+
+	(void)state;
+	assert_true(asprintf(&encrypted,
+			    "%sProc-Type: 4,ENCRYPTED\n"
+			    "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n%s",
+			    head, pem + sizeof(head) - 1) > 0);
+	child = fork();
+	if (child == 0) {
+		setsid();
+		_exit(left_of_input(encrypted));
+	}
+	assert_true(child > 0 && waitpid(child, &status, 0) == child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 'x');
+	free(encrypted);
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
 static void too_large(void **state)
 {
 	static char text[CSR_PEM_MAX + 2];
@@ -190,6 +241,7 @@ int main(void)
 		cmocka_unit_test(foreign_signature),
 		cmocka_unit_test(what_stands_around),
 		cmocka_unit_test(every_bit),
+		cmocka_unit_test(encrypted_block),
 		cmocka_unit_test(too_large),
 	};
 
