@@ -5,7 +5,9 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -355,6 +357,25 @@ def test_wrong_configuration_ends_with_its_place():
     STACK.write_config()
     said = STACK.log("server")[before:]
     assert re.search(r"vouchsafe\.json:\d+:\d+: tls: no such setting", said), said
+
+
+def test_more_agents_wait_than_descriptors_are_usual():
+    """Started by a shell with few descriptors, the server takes as many as it may have."""
+    STACK.stop(STACK.server)
+    before = len(STACK.log("server"))
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (96, usual[1]))
+        STACK.start_server(wait=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    STACK.wait_listening(before)
+    idle = [socket.create_connection(("127.0.0.1", STACK.port), 5) for _ in range(150)]
+    try:
+        STACK.granted(STACK.launch(), KEYS[0])
+    finally:
+        for connection in idle:
+            connection.close()
 
 
 def test_store_taken_away_and_given_back():
