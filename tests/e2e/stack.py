@@ -103,6 +103,7 @@ class Stack:
             folder.mkdir()
         for program in ("vouchsafed", "vouchsafe-vault", "vouchsafe-agent", "vouchsafe"):
             shutil.copy((programs or {}).get(program, pathlib.Path(build) / program), self.bin)
+            (self.bin / program).chmod(0o755)
         self.processes = []
         self.member = self.server = None
         self.addresses = 0
