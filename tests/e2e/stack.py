@@ -86,6 +86,19 @@ def main(module, rules=None, keys=0, **options):
         stack.close()
 
 
+def runnable_folder(build):
+    """A new folder that programs can be run from, which /tmp sometimes is not."""
+    for parent in (tempfile.gettempdir(), "/var/tmp", build):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="vouchsafe-e2e-", dir=parent))
+        shutil.copy("/bin/true", folder)
+        try:
+            subprocess.run([folder / "true"], check=True)
+            return folder
+        except OSError:
+            shutil.rmtree(folder)
+    raise AssertionError("programs can be run from no temporary folder: set TMPDIR to one")
+
+
 class Stack:
     def __init__(self, build, rules=None, config=None, programs=None, member_under=(),
                  vault_deadline="1s"):
@@ -94,7 +107,7 @@ class Stack:
         self.member_under = list(member_under)
         self.vault_deadline = vault_deadline
         self.root = os.geteuid() == 0
-        self.base = pathlib.Path(tempfile.mkdtemp(prefix="vouchsafe-e2e-"))
+        self.base = runnable_folder(build)
         self.base.chmod(0o755)
         self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs = (
             self.base / name for name in ("bin", "etc", "vault", "state", "run", "keys", "log"))
