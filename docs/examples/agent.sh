@@ -561,6 +561,11 @@ release yet, else have it re-armed"
 	say "$said key, recipient ${recipient%% *}"
 }
 
+# Whoever has its release acknowledged removes the key, also under another that is at work.
+key_there() {
+	[ -e "$key" ] || end $gave_up "$key: gone meanwhile; another agent was at work here"
+}
+
 # ---- the release
 
 body_write() {
@@ -570,8 +575,10 @@ body_write() {
 		distinguished_name = nobody
 		[nobody]
 	END
-	openssl req -new -sha256 -key "$key" -subj / -config "$work/request.cnf" -out "$work/csr" 2>/dev/null ||
+	openssl req -new -sha256 -key "$key" -subj / -config "$work/request.cnf" -out "$work/csr" 2>/dev/null || {
+		key_there
 		end $fault "no certificate request could be made"
+	}
 	cat >"$work/body" <<-END
 		{"assertion": {"instance-id": "$instance_id", "public-hostname": "$public_hostname",
 		"local-hostname": "$local_hostname", "reservation-id": "$reservation_id", "instance-type": "$instance_type",
@@ -656,8 +663,10 @@ envelope_check() {
 
 # Nothing is read before the whole has been opened: a tag is checked at the end.
 release_open() {
-	openssl cms -decrypt -inform DER -in "$work/sealed" -inkey "$key" -out "$work/inside" 2>/dev/null ||
+	openssl cms -decrypt -inform DER -in "$work/sealed" -inkey "$key" -out "$work/inside" 2>/dev/null || {
+		key_there
 		not_for_us "our key does not open it"
+	}
 	json_read "$work/inside" "$work/release" || not_for_us "its content is not JSON"
 	rm -f "$work/inside"
 	word "$work/release" release_id 0-9a-f- && [ "$word" = "$release_id" ] ||

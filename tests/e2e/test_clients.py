@@ -1,5 +1,5 @@
-"""Clients that are not ours: docs/examples/agent.sh (a shell, curl, openssl) against the real server and against hostile
-ones, Debian's awscli against the simulated AWS, the openssl command on an answer."""
+"""Clients that are not ours: docs/examples/agent.sh (a shell, curl, openssl) against the real server and against
+hostile ones, Debian's awscli against the simulated AWS, the openssl command on an answer."""
 import base64
 import contextlib
 import hashlib
@@ -15,8 +15,7 @@ import subprocess
 import sys
 import threading
 
-import tap
-from stack import ACCOUNT, REGION, RULE, SECONDS, Stack, main, openssl
+from stack import ACCOUNT, REGION, RULE, SECONDS, main, openssl
 from tap import Skip, equal
 
 STACK = None
@@ -24,7 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 AGENT = ROOT / "docs/examples/agent.sh"
 AWS = "/usr/bin/aws"  # Debian's, whatever else is in the path
 
-ODD_TEXT = 'quotes " \' `id` $HOME $(id) \\ \\\\ \\n \\u0041\n\tline two\r\n%s %d \x01\x1f\x7f é € \U0001f600 " end\n\n'
+ODD_TEXT = ('quotes " \' `id` $HOME $(id) \\ \\\\ \\n \\u0041\n\tline two\r\n%s %d \x01\x1f\x7f é € \U0001f600 " '
+            'end\n\n')
 ODD_BINARY = b"\x00\x01nul\x00 and \xff\xfe no utf-8 \xc3\x28" + bytes(range(256)) + b"\n\x00"
 LARGE = random.Random(7).randbytes(40000)
 ODD = {"odd-text": ODD_TEXT.encode(), "odd-binary": ODD_BINARY, "large": LARGE, "blank": b" ", "a": b"\n"}
@@ -48,14 +48,21 @@ def expected():
             "hsm-client-cert": STACK.certificate.encode()}
 
 
-def shell_agent(instance, name, *more, server=None, deadline="20s", role="web-tier", environment=None):
+def shell_command(instance, name, *more, server=None, deadline="20s", role="web-tier"):
+    return ["/bin/sh", str(AGENT), "--server", server or "http://127.0.0.1:%d" % STACK.port, "--role", role,
+            "--out", str(out(name)), "--state=" + str(state(name)), "--source", instance["address"],
+            "--deadline", deadline, *more]
+
+
+def shell_environment(**more):
+    return STACK.environment(AWS_EC2_METADATA_SERVICE_ENDPOINT=STACK.sim.imds_url, **more)
+
+
+def shell_agent(instance, name, *more, environment=None, **options):
     """Runs agent.sh as that instance; returns the finished process."""
-    command = ["/bin/sh", str(AGENT), "--server", server or "http://127.0.0.1:%d" % STACK.port, "--role", role,
-               "--out", str(out(name)), "--state=" + str(state(name)), "--source", instance["address"],
-               "--deadline", deadline, *more]
     return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", timeout=SECONDS * 2, stdin=subprocess.DEVNULL,
-        env=STACK.environment(AWS_EC2_METADATA_SERVICE_ENDPOINT=STACK.sim.imds_url, **(environment or {})))
+        shell_command(instance, name, *more, **options), capture_output=True, text=True, errors="replace",
+        timeout=SECONDS * 2, stdin=subprocess.DEVNULL, env=shell_environment(**(environment or {})))
 
 
 def boot(name, *more, instance=None, code=0, **options):
@@ -171,6 +178,37 @@ def test_a_key_that_is_none_is_not_replaced():
     boot("bad-key", instance=instance)
 
 
+def test_what_a_killed_run_left_is_removed():
+    instance = STACK.launch()
+    boot("left", instance=instance, server="http://127.0.0.1:9", deadline="1s", code=75)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = [state("left") / ("agent-work.%d" % dead.pid), out("left") / (".vouchsafe.%d" % dead.pid)]
+    for folder in left:
+        folder.mkdir(mode=0o700)
+        (folder / "secret").write_text(STACK.pin)
+    boot("left", instance=instance)
+    equal([folder.exists() for folder in left], [False, False])
+
+
+def test_stops_when_told_and_goes_on_later():
+    """SIGTERM while it waits: nothing is left but the key."""
+    instance = STACK.launch(state="pending")
+    command = shell_command(instance, "told", deadline="60s")
+    process = subprocess.Popen(command, env=shell_environment(), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        for line in process.stderr:
+            if b"not-visible-yet" in line:
+                break
+    finally:
+        process.terminate()
+        process.stderr.close()
+    equal(process.wait(SECONDS), 75)
+    equal(os.listdir(state("told")), ["agent-key.pem"])
+    STACK.sim.control("set", instance=instance["id"], state="running")
+    boot("told", instance=instance)
+
+
 def test_waits_for_what_is_not_visible_yet():
     """Two refusals that may be asked again, each with its Retry-After, then the release."""
     instance = STACK.launch(state="pending")
@@ -262,10 +300,10 @@ def secret(name, value="x", **changes):
     return {"name": name, "kind": "pin", "version": 1, "encoding": "utf-8", "value": value, **changes}
 
 
-def good_inside(request, *secrets):
+def good_inside(request):
     assertion = request["assertion"]
     return {"release_id": RELEASE, "instance-id": assertion["instance-id"],
-            "assertion_sha256": assertion_sha256(assertion), "ack": "abc_-9", "secrets": list(secrets) or [secret("pin")]}
+            "assertion_sha256": assertion_sha256(assertion), "ack": "abc_-9", "secrets": [secret("pin")]}
 
 
 def sealing(sealer, inside=lambda good: good, sealed=lambda der: der, options=()):
@@ -336,9 +374,9 @@ def test_attack_36_json_with_two_readings():
         return lambda good: json.dumps(good).encode().replace(b'"value": "x"', b'"value": ' + raw)
 
     spoils = [value(raw) for raw in (
-        b'"a\\u0000b"', b'"\\ud800"', b'"\\ud800\\u0041"', b'"\\udc00"', b'"a\nb"', b'"a\x00b"', b'"\\x41"', b'"\\u00g1"',
-        b'"\xff"', b'"\xc0\xaf"', b'"\xed\xa0\x80"', b'"\xf4\x90\x80\x80"', b'"\xe2\x82"', b"'x'", b"01", b"NaN",
-        b'"x",', b'"x" "y"', b'"x"\x0b', b'"x", "value": "y"', b'"x", "v\\u0061lue": "y"')]
+        b'"a\\u0000b"', b'"\\ud800"', b'"\\ud800\\u0041"', b'"\\udc00"', b'"a\nb"', b'"a\x00b"', b'"\\x41"',
+        b'"\\u00g1"', b'"\xff"', b'"\xc0\xaf"', b'"\xed\xa0\x80"', b'"\xf4\x90\x80\x80"', b'"\xe2\x82"', b"'x'", b"01",
+        b"NaN", b'"x",', b'"x" "y"', b'"x"\x0b', b'"x", "value": "y"', b'"x", "v\\u0061lue": "y"')]
     spoils += [lambda good: json.dumps(good).encode() + b"x", lambda good: b"\xef\xbb\xbf" + json.dumps(good).encode(),
                lambda good: json.dumps(good).encode()[:-1], lambda good: json.dumps([good]).encode(),
                lambda good: json.dumps(good).encode() + b"\x00", lambda good: b"", lambda good: b"[" * 50000]
@@ -349,7 +387,8 @@ def test_attack_36_json_with_two_readings():
 def test_every_escape_is_read_alike():
     """What any JSON writer may send: all escapes, pairs, white space, more members than we know."""
     sealer, instance = Sealer(STACK.base / "sealer-good"), STACK.launch()
-    raw = b'"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83d\\uDE00\xc3\xa9\xf0\x9f\x98\x80\x7f\\u0001 `id` $(id) \\n\\u000a"'
+    raw = (b'"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83d\\uDE00\xc3\xa9\xf0\x9f\x98\x80\x7f\\u0001 `id` '
+           b'$(id) \\n\\u000a"')
 
     def inside(good):
         text = json.dumps({**good, "more": [1.5e3, True, None, {"x": []}]}, indent=2).encode()
@@ -399,7 +438,8 @@ def test_retry_after_is_honoured_inside_the_deadline():
 
     def make(path, body):
         answers.append(path)
-        early = {1: (503, {"Retry-After": "1"}, problem), 2: (500, {}, b"x"), 3: (429, {"Retry-After": "no number"}, b"")}
+        early = {1: (503, {"Retry-After": "1"}, problem), 2: (500, {}, b"x"),
+                 3: (429, {"Retry-After": "no number"}, b"")}
         return early.get(len(answers)) or sealing(sealer)(path, body)
 
     with hostile(make) as url:
@@ -432,7 +472,8 @@ def test_attack_40_nothing_secret_in_arguments_or_environment():
     folder = STACK.base / "recorded"
     folder.mkdir()
     record = folder / "record"
-    for tool in ("curl", "openssl", "awk", "od", "cmp", "cat", "mv", "chmod", "sync", "rm", "ln", "tr", "wc", "grep", "find"):
+    for tool in ("curl", "openssl", "awk", "od", "cmp", "cat", "mv", "chmod", "sync", "rm", "ln", "tr", "wc", "grep",
+                 "find"):
         (folder / tool).write_text('#!/bin/sh\n{ printf "%%s\\n" "%s $*"; env; } >>%s\nexec %s "$@"\n'
                                    % (tool, record, shutil.which(tool)))
         (folder / tool).chmod(0o755)
