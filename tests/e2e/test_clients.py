@@ -404,12 +404,14 @@ def test_every_escape_is_read_alike():
 def test_envelopes_of_other_kinds():
     sealer, instance = Sealer(STACK.base / "sealer-kinds"), STACK.launch()
 
-    def flipped(der):
-        return der[:-20] + bytes([der[-20] ^ 1]) + der[-19:]  # inside the content or its tag
+    def flipped(at):
+        return lambda der: der[:at] + bytes([der[at] ^ 1]) + der[at + 1:]
 
     both_refuse("kinds", instance, sealing(sealer, options=("-aes-256-cbc",)))
     both_refuse("kinds", instance, sealing(sealer, options=("-aes-128-gcm",)))
-    for spoil in (flipped, lambda der: der + b"\x00", lambda der: der[:-1], lambda der: b"", lambda der: b"\x30\x80"):
+    # the content's end, both ends of the tag; 18 bytes from the end begins the tag with its type and length
+    for spoil in (flipped(-19), flipped(-16), flipped(-2), lambda der: der + b"\x00", lambda der: der[:-1],
+                  lambda der: b"", lambda der: b"\x30\x80"):
         both_refuse("kinds", instance, sealing(sealer, sealed=spoil))
     with hostile(sealing(sealer)) as url:  # it is the spoiling that was refused
         boot("kinds", instance=instance, server=url)
