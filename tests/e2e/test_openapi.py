@@ -4,6 +4,7 @@ Debian has no validator for OpenAPI 3.1 itself; schemas are checked, and used, b
 """
 import copy
 import functools
+import http.client
 import json
 import pathlib
 import re
@@ -200,8 +201,8 @@ def check(name, status, answer):
     for media in content.values():
         equal(violations(doc, media["schema"], body), [], "%s %d" % (name, status))
     SEEN.add((name, str(status)))
-    if status >= 400 and "code" in (body or {}):
-        CODES.add(body["code"])
+    if status >= 400 and body:
+        CODES.add(body.get("code"))
     return body
 
 
@@ -362,6 +363,17 @@ def test_health():
             check(name, 413, get(body=b"x" * 65537))
         verbose = check("isReady", 200, STACK.request("GET", "/readyz?verbose", port=port, headers={}))
         equal(set(verbose), set(document()["components"]["schemas"]["Readiness"]["properties"]))
+
+
+def test_metrics():
+    connection = http.client.HTTPConnection("127.0.0.1", STACK.ops_port, timeout=SECONDS)
+    connection.request("GET", "/metrics")
+    response = connection.getresponse()
+    check("readMetrics", 200, (response.status, dict(response.getheaders()), response.read().decode()))
+    connection.close()
+    check("readMetrics", 400, ops("GET", "/metrics", body=b"x"))
+    check("readMetrics", 405, ops("POST", "/metrics", body="{}"))
+    check("readMetrics", 413, ops("GET", "/metrics", body=b"x" * 65537))
 
 
 def test_leaving():
