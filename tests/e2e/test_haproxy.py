@@ -62,9 +62,8 @@ class Front:
         self.control = STACK.base / "haproxy.sock"
         changes = {"bind :8444": "bind fd@%d" % self.sockets["x-forwarded-for"].fileno(),
                    "bind :8443": "bind fd@%d" % self.sockets["proxy-protocol"].fileno(), "inter 2s": "inter 200ms"}
-        for name, address in {"rp-1": "10.0.1.10:8443", "rp-2": "10.0.1.11:8443"}.items():
-            line = "server %s %s" % (name, address)
-            changes[line] = "server %s %s source %s" % (name, nodes[name], PROXY) if name in nodes else "# " + line
+        for name, line in {"rp-1": "server rp-1 10.0.1.10:8443", "rp-2": "# server rp-2 10.0.1.11:8443"}.items():
+            changes[line] = "server %s %s source %s" % (name, nodes[name], PROXY) if name in nodes else ""
         changes["user haproxy"], changes["group haproxy"] = "nbthread 1", "stats socket %s mode 600" % self.control
         changes["/dev/log"] = "stdout format raw"
         path = STACK.etc / "haproxy.cfg"
@@ -384,10 +383,10 @@ def test_attack_15_two_hops():
 def test_one_request_per_connection_behind_x_forwarded_for():
     enter("x-forwarded-for")
     keep = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
-    got = raw(keep + keep, PROXY)
+    got = raw(keep + LIVE, PROXY)
     equal(got.count(b'"live"'), 1)
     assert b"Connection: close" in got, got
-    equal(raw(keep + keep, "127.0.0.9").count(b'"live"'), 2)
+    equal(raw(keep + LIVE, "127.0.0.9").count(b'"live"'), 2)
 
 
 def test_the_ops_listener_trusts_nobody():
