@@ -2,9 +2,9 @@
  * one denial from another. */
 #include "server/answer.h"
 
-#include "vault/log.h"
 #include "server/metrics.h"
 #include "server/server.h"
+#include "vault/log.h"
 #include "verifier/reasons.h"
 
 #include <stdio.h>

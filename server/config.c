@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,117 @@ static bool limits_load(struct config *config, const struct member *root, struct
 		return false;
 	config->waiting = (unsigned)number;
 	return true;
+}
+
+/* ---- forwarded addresses */
+
+/* Agents live in these, whatever the network: none of them belongs to balancers as a whole. */
+static const struct private_range {
+	const char *name;
+	uint32_t first;
+	unsigned bits;
+} private_ranges[] = {
+	{ "10.0.0.0/8", 0x0a000000, 8 },
+	{ "100.64.0.0/10", 0x64400000, 10 },
+	{ "127.0.0.0/8", 0x7f000000, 8 },
+	{ "172.16.0.0/12", 0xac100000, 12 },
+	{ "192.168.0.0/16", 0xc0a80000, 16 },
+};
+
+/* Host bits zero, and not so wide that agents have to be in it. */
+static bool network_check(
+	const struct member *member, const struct network *network, struct complaint *complaint)
+{
+	uint32_t address = ntohl(network->address.s_addr);
+	uint32_t host_bits;
+	size_t i;
+
+	if (network->bits < 8)
+		return member_complain(member, complaint,
+			"shorter than 8 bits, so agents live in it; name the balancers' own subnets");
+	host_bits = network->bits < 32 ? address << network->bits : 0;
+	if (host_bits)
+		return member_complain(member, complaint,
+			"bits behind the first %u are set; they must be zero", network->bits);
+	for (i = 0; i < sizeof(private_ranges) / sizeof(private_ranges[0]); i++) {
+		const struct private_range *range = &private_ranges[i];
+
+		if (network->bits <= range->bits && (address ^ range->first) >> (32 - network->bits) == 0)
+			return member_complain(member, complaint,
+				"it holds all of %s, so agents live in it; name the balancers' own subnets",
+				range->name);
+	}
+	return true;
+}
+
+/* "10.0.255.0/28" */
+static bool network_load(const struct member *member, struct network *network, struct complaint *complaint)
+{
+	char host[ADDRESS_SIZE];
+	const char *text;
+	const char *bits;
+	bool valid;
+
+	if (!member_string(member, 64, &text, complaint))
+		return false;
+	snprintf(host, sizeof(host), "%.*s", (int)strcspn(text, "/"), text);
+	bits = strchrnul(text, '/');
+	bits += *bits ? 1 : 0;
+	network->bits = (unsigned)strtoul(bits, NULL, 10);
+	valid = strcspn(text, "/") < sizeof(host) && address_decode(host, &network->address) && bits[0] &&
+		strspn(bits, "0123456789") == strlen(bits) && strlen(bits) <= 2 &&
+		(bits[0] != '0' || !bits[1]) && network->bits <= 32;
+	if (!valid)
+		return member_complain(
+			member, complaint, "not an IPv4 network; write one such as \"10.0.255.0/28\"");
+	return network_check(member, network, complaint);
+}
+
+static bool proxies_load(
+	const struct member *list, struct forwarding *forwarding, struct complaint *complaint)
+{
+	size_t n;
+	size_t i;
+
+	if (!member_array(list, PROXIES_MAX, &n, complaint))
+		return false;
+	for (i = 0; i < n; i++) {
+		struct member element = member_at(list, i);
+
+		if (!network_load(&element, &forwarding->proxies[i], complaint))
+			return false;
+		forwarding->n_proxies++;
+	}
+	return true;
+}
+
+static bool forwarding_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	static const char *const words[] = { "proxy-protocol", "x-forwarded-for", NULL };
+	static const enum forwarded_by by[] = { FORWARDED_BY_PROXY_PROTOCOL, FORWARDED_BY_HEADER };
+	struct forwarding *forwarding = &config->forwarding;
+	struct member proxies = member_of(root, "trusted_proxies");
+	struct member how = member_of(root, "forwarded_by");
+	struct member hops = member_of(root, "proxy_hops");
+	long long number = 1;
+	unsigned index;
+
+	if (how.value && !member_word(&how, words, &index, complaint))
+		return false;
+	forwarding->by = how.value ? by[index] : FORWARDED_BY_NOBODY;
+	if (hops.value && forwarding->by != FORWARDED_BY_HEADER)
+		return member_complain(
+			&hops, complaint, "goes together with \"forwarded_by\": \"x-forwarded-for\" alone");
+	if (hops.value && !member_integer(&hops, 1, PROXY_HOPS_MAX, &number, complaint))
+		return false;
+	forwarding->hops = (unsigned)number;
+	if (proxies.value && !how.value)
+		return member_complain(&proxies, complaint,
+			"goes together with \"forwarded_by\": \"proxy-protocol\" or \"x-forwarded-for\"");
+	if (how.value && !proxies.value)
+		return member_complain(&how, complaint,
+			"goes together with \"trusted_proxies\"; name the balancers' own subnets there");
+	return !proxies.value || proxies_load(&proxies, forwarding, complaint);
 }
 
 /* ---- aws */
@@ -320,14 +432,16 @@ static bool node_load(struct config *config, const struct member *root, struct c
 static bool root_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
 	static const char *const known[] = { "node", "listen", "ops_listen", "deadline", "drain", "limits",
-		"store", "policy", "vault", "aws", "audit_access", "development", NULL };
+		"trusted_proxies", "forwarded_by", "proxy_hops", "store", "policy", "vault", "aws",
+		"audit_access", "development", NULL };
 
 	config->deadline_ms = 10000;
 	return member_object(root, known, complaint) && node_load(config, root, complaint) &&
 	       listeners_load(config, root, complaint) &&
 	       duration_load(root, "deadline", 1000, 120000, &config->deadline_ms, complaint) &&
 	       duration_load(root, "drain", 0, 600000, &config->drain_ms, complaint) &&
-	       limits_load(config, root, complaint) && store_load(config, root, complaint) &&
+	       limits_load(config, root, complaint) && forwarding_load(config, root, complaint) &&
+	       store_load(config, root, complaint) &&
 	       path_load(config, root, "policy", config->policy, complaint) &&
 	       path_load(config, root, "vault", config->vault, complaint) &&
 	       aws_load(config, root, complaint) && accesses_load(config, root, complaint);

@@ -4,6 +4,7 @@
  * is an error with its place: silence would be read as consent. */
 #include "aws/confirm.h"
 #include "policy/policy.h"
+#include "server/forwarded.h"
 
 #include <limits.h>
 #include <netinet/in.h>
@@ -20,6 +21,7 @@ struct config {
 	char path[PATH_MAX];
 	char node[NAME_SIZE];
 	struct sockaddr_in listen, ops_listen;
+	struct forwarding forwarding; /* for `listen` alone */
 	long long deadline_ms; /* of a whole request */
 	long long drain_ms; /* how long to serve on, not ready, after SIGTERM */
 	unsigned waiting; /* requests under way at most */

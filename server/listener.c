@@ -3,6 +3,7 @@
 #include "server/listener.h"
 
 #include "server/answer.h"
+#include "server/door.h"
 #include "server/metrics.h"
 #include "server/server.h"
 #include "verifier/reasons.h"
@@ -24,14 +25,16 @@ enum {
 	CONNECTION_MEMORY = 8 * 1024,
 	CONNECTIONS_MOST =
 		60000, /* far above what the pipeline lets in: libmicrohttpd's own limit misbehaves */
+	BEHIND_DOOR_MOST = 40000, /* with a door: beyond that limit libmicrohttpd would hang for ever */
 	IDLE_SECONDS = 30
 };
 
 struct listener {
 	struct server *server;
-	const char *name;
 	const struct route *routes;
+	const struct forwarding *forwarding;
 	struct MHD_Daemon *daemon;
+	struct door *door; /* NULL: libmicrohttpd accepts by itself */
 	unsigned short port;
 	size_t busy; /* atomic */
 };
@@ -95,6 +98,7 @@ struct guard {
 	unsigned lengths, hosts;
 	unsigned long long length;
 	bool refused, json;
+	struct forwarded forwarded;
 	struct request *request;
 };
 
@@ -123,13 +127,6 @@ static bool digits_decode(const char *text, unsigned long long *number)
 	return true;
 }
 
-/* This version trusts no proxy: whoever sends a forwarded address claims what nobody checks. */
-static bool name_forwards(const char *name)
-{
-	return strcasecmp(name, "Forwarded") == 0 || strcasecmp(name, "X-Forwarded-For") == 0 ||
-	       strcasecmp(name, "X_Forwarded_For") == 0;
-}
-
 static bool media_type_json(const char *value)
 {
 	static const char type[] = "application/json";
@@ -149,7 +146,7 @@ static enum MHD_Result guard_header(void *cls, enum MHD_ValueKind kind, const ch
 	(void)kind;
 	if (!value || !token_valid(name, name_length) || memchr(value, '\0', value_length)) {
 		guard->refused = true;
-	} else if (strcasecmp(name, "Transfer-Encoding") == 0 || name_forwards(name)) {
+	} else if (strcasecmp(name, "Transfer-Encoding") == 0) {
 		guard->refused = true;
 	} else if (strcasecmp(name, "Content-Length") == 0) {
 		guard->lengths++;
@@ -163,8 +160,31 @@ static enum MHD_Result guard_header(void *cls, enum MHD_ValueKind kind, const ch
 		guard->refused = guard->refused || guard->request->authorization[0];
 		if (value_length < sizeof(guard->request->authorization))
 			strcpy(guard->request->authorization, value);
+	} else {
+		forwarded_header(&guard->forwarded, name,
+			(struct bytes){ (const unsigned char *)value, value_length });
 	}
 	return guard->refused ? MHD_NO : MHD_YES;
+}
+
+/* Whose request it is. A proxy that adds a header shares its connections between agents: one request each,
+ * so that nothing that one of them sent is read as another's. */
+static bool call_attribute(struct call *call, const struct forwarded *forwarded)
+{
+	const struct forwarding *forwarding = call->listener->forwarding;
+	struct request *request = call->request;
+	struct reason *reason = &request->work.reason;
+	enum speaker speaker;
+
+	call->close = forwarding->by == FORWARDED_BY_HEADER && forwarding_trusts(forwarding, request->peer);
+	speaker = forwarded_resolve(forwarding, forwarded, &request->peer, reason);
+	inet_ntop(AF_INET, &request->peer, request->source, sizeof(request->source));
+	if (speaker == SPEAKER_PROXY && call->route && call->route->line) {
+		(void)refused(
+			reason, REASON_MALFORMED, "headers: a trusted proxy forwards no agent's address");
+		return false;
+	}
+	return speaker != SPEAKER_UNCLEAR;
 }
 
 /* NULL, or the reason code to refuse with. */
@@ -174,7 +194,7 @@ static const char *call_guard(struct call *call, const char *version)
 
 	MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, guard_header, &guard);
 	if (guard.refused || guard.lengths > 1 || guard.hosts != 1 || strcmp(version, "HTTP/1.1") != 0 ||
-		call->target_too_long)
+		call->target_too_long || !call_attribute(call, &guard.forwarded))
 		return REASON_MALFORMED;
 	if (guard.length > REQUEST_BODY_MAX)
 		return REASON_TOO_LARGE;
@@ -293,7 +313,8 @@ static enum MHD_Result call_open(struct call *call, const char *method, const ch
 		refusal = allow ? REASON_METHOD : REASON_NOT_FOUND;
 	if (!refusal)
 		return MHD_YES;
-	answer_refusal(request, refusal);
+	request->work.reason.code = refusal;
+	answer_problem(request, REFUSED, &request->work.reason);
 	request->answer.allow = allow;
 	call->close = true;
 	return call_answer(call);
@@ -361,6 +382,7 @@ static void header_number(struct MHD_Response *response, const char *name, int n
 static enum MHD_Result call_answer(struct call *call)
 {
 	struct answer *answer = &call->request->answer;
+	enum stage stage = __atomic_load_n(&call->request->server->stage, __ATOMIC_ACQUIRE);
 	struct MHD_Response *response;
 	enum MHD_Result queued;
 
@@ -382,7 +404,8 @@ static enum MHD_Result call_answer(struct call *call)
 		MHD_add_response_header(response, "Allow", answer->allow);
 	if (answer->status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
-	if (call->close)
+	/* who keeps a connection to a node that leaves would lose the request that meets its end */
+	if (call->close || stage != STAGE_SERVING)
 		MHD_add_response_header(response, "Connection", "close");
 	queued = MHD_queue_response(
 		call->connection, answer->status ? (unsigned)answer->status : 500U, response);
@@ -435,39 +458,91 @@ static int socket_listen(const struct sockaddr_in *address, unsigned short *port
 	return fd;
 }
 
-struct listener *listener_open(struct server *server, const char *name, const struct sockaddr_in *address,
-	const struct route routes[], struct complaint *complaint)
+/* From the door: a connection with its true address. libmicrohttpd closes the socket where it fails. */
+static bool connection_add(void *context, int fd, const struct sockaddr_in *client)
+{
+	struct listener *listener = context;
+
+	return MHD_add_connection(listener->daemon, fd, (const struct sockaddr *)client, sizeof(*client)) ==
+	       MHD_YES;
+}
+
+static void connection_notify(void *cls, struct MHD_Connection *connection, void **context,
+	enum MHD_ConnectionNotificationCode code)
+{
+	struct listener *listener = cls;
+
+	(void)connection;
+	(void)context;
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED && listener->door)
+		door_leave(listener->door);
+}
+
+/* `fd`: the listening socket, or -1 where a door has it. */
+static bool daemon_start(struct listener *listener, int fd)
 {
 	const unsigned flags = MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			       MHD_USE_ITC;
+			       MHD_USE_ITC | (fd < 0 ? MHD_USE_NO_LISTEN_SOCKET : 0);
+	struct MHD_OptionItem socket[] = { { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
+		{ MHD_OPTION_END, 0, NULL } };
+
+	listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, listener, MHD_OPTION_ARRAY,
+		fd < 0 ? socket + 1 : socket, MHD_OPTION_URI_LOG_CALLBACK, call_begin, listener,
+		MHD_OPTION_NOTIFY_COMPLETED, call_end, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_notify,
+		listener, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	return listener->daemon != NULL;
+}
+
+/* Takes the socket where it succeeds. */
+static bool listener_start(struct listener *listener, int fd)
+{
+	const struct door_settings settings = { .fd = fd,
+		.forwarding = listener->forwarding,
+		.most = BEHIND_DOOR_MOST,
+		.admit = connection_add,
+		.context = listener };
+
+	if (listener->forwarding->by != FORWARDED_BY_PROXY_PROTOCOL)
+		return daemon_start(listener, fd);
+	if (!daemon_start(listener, -1))
+		return false;
+	listener->door = door_new(&settings);
+	if (listener->door && door_open(listener->door))
+		return true;
+	MHD_stop_daemon(listener->daemon);
+	door_free(listener->door);
+	return false;
+}
+
+struct listener *listener_open(
+	struct server *server, const struct listener_settings *settings, struct complaint *complaint)
+{
+	static const struct forwarding nobody;
 	struct listener *listener = calloc(1, sizeof(*listener));
 	char host[ADDRESS_SIZE] = "";
 	int fd;
 
-	inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
+	inet_ntop(AF_INET, &settings->address.sin_addr, host, sizeof(host));
 	if (!listener) {
-		complain(complaint, "%s: out of memory", name);
+		complain(complaint, "%s: out of memory", settings->name);
 		return NULL;
 	}
 	listener->server = server;
-	listener->name = name;
-	listener->routes = routes;
-	fd = socket_listen(address, &listener->port);
+	listener->routes = settings->routes;
+	listener->forwarding = settings->forwarding ? settings->forwarding : &nobody;
+	fd = socket_listen(&settings->address, &listener->port);
 	if (fd < 0) {
-		complain(complaint, "%s: cannot listen on %s:%u: %s", name, host, ntohs(address->sin_port),
-			strerror(errno));
-		free(listener);
-		return NULL;
-	}
-	listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, listener, MHD_OPTION_LISTEN_SOCKET,
-		fd, MHD_OPTION_URI_LOG_CALLBACK, call_begin, listener, MHD_OPTION_NOTIFY_COMPLETED, call_end,
-		NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-	if (listener->daemon)
+		complain(complaint, "%s: cannot listen on %s:%u: %s", settings->name, host,
+			ntohs(settings->address.sin_port), strerror(errno));
+	} else if (!listener_start(listener, fd)) {
+		complain(complaint, "%s: HTTP could not start (threads, descriptors or memory are out)",
+			settings->name);
+		close(fd);
+	} else {
 		return listener;
-	complain(complaint, "%s: libmicrohttpd could not start (threads or descriptors are out)", name);
-	close(fd);
+	}
 	free(listener);
 	return NULL;
 }
@@ -479,8 +554,13 @@ unsigned short listener_port(const struct listener *listener)
 
 void listener_quiesce(struct listener *listener)
 {
-	MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
+	MHD_socket fd;
 
+	if (listener->door) {
+		door_shut(listener->door);
+		return;
+	}
+	fd = MHD_quiesce_daemon(listener->daemon);
 	if (fd != MHD_INVALID_SOCKET)
 		close(fd);
 }
@@ -494,6 +574,9 @@ void listener_close(struct listener *listener)
 {
 	if (!listener)
 		return;
+	if (listener->door)
+		door_shut(listener->door);
 	MHD_stop_daemon(listener->daemon);
+	door_free(listener->door);
 	free(listener);
 }

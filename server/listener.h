@@ -3,6 +3,7 @@
 /* HTTP over libmicrohttpd: collects a request under its limits, suspends the connection while the request is
  * on its way, sends the answer when it comes back. Everything about libmicrohttpd stays behind this header.
  */
+#include "server/forwarded.h"
 #include "server/request.h"
 
 struct listener;
@@ -18,9 +19,15 @@ struct route {
 	bool takes_body;
 };
 
-/* `routes` ends with a row without a method. NULL: the complaint says which address and why. */
-struct listener *listener_open(struct server *, const char *name, const struct sockaddr_in *,
-	const struct route routes[], struct complaint *);
+struct listener_settings {
+	const char *name; /* of the setting that it comes from */
+	struct sockaddr_in address;
+	const struct route *routes; /* ends with a row without a method */
+	const struct forwarding *forwarding; /* NULL: whoever is at the other end of the socket, always */
+};
+
+/* Borrows all that the settings point to. NULL: the complaint says which address and why. */
+struct listener *listener_open(struct server *, const struct listener_settings *, struct complaint *);
 unsigned short listener_port(const struct listener *);
 /* No new connections from now on. */
 void listener_quiesce(struct listener *);

@@ -3,13 +3,13 @@
 #include "server/acknowledge.h"
 #include "server/config.h"
 #include "server/listener.h"
-#include "vault/log.h"
 #include "server/metrics.h"
 #include "server/query.h"
 #include "server/release.h"
 #include "server/server.h"
 #include "server/status.h"
 #include "store/audit.h"
+#include "vault/log.h"
 #include "verifier/reasons.h"
 
 #include <arpa/inet.h>
@@ -297,9 +297,16 @@ static void listening_log(
 
 static bool listeners_start(struct program *p, struct complaint *complaint)
 {
-	p->ops = listener_open(&p->server, "ops_listen", &p->config.ops_listen, ops_routes, complaint);
-	p->api = p->ops ? listener_open(&p->server, "listen", &p->config.listen, api_routes, complaint)
-			: NULL;
+	const struct listener_settings ops = {
+		.name = "ops_listen", .address = p->config.ops_listen, .routes = ops_routes
+	};
+	const struct listener_settings api = { .name = "listen",
+		.address = p->config.listen,
+		.routes = api_routes,
+		.forwarding = &p->config.forwarding };
+
+	p->ops = listener_open(&p->server, &ops, complaint);
+	p->api = p->ops ? listener_open(&p->server, &api, complaint) : NULL;
 	if (!p->api)
 		return false;
 	listening_log("ops", &p->config.ops_listen, p->ops);

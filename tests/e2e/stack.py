@@ -227,24 +227,47 @@ class Stack:
 
     def start_server(self, wait=True):
         before = len(self.log("server"))
-        self.server = self._start("server", SERVER_UID, [
-            str(self.bin / "vouchsafed"), "--config", str(self.etc / "vouchsafe.json")], **self.server_environment())
+        self.server = self._start_vouchsafed("server", "vouchsafe.json")
         if wait:
             self.wait_listening(before)
         return self.server
 
+    def _start_vouchsafed(self, name, config):
+        return self._start(name, SERVER_UID, [str(self.bin / "vouchsafed"), "--config", str(self.etc / config)],
+                           **self.server_environment())
+
     def wait_listening(self, since=0):
+        ports = self._ports("server", self.server, since)
+        self.port, self.ops_port = ports["api"], ports["ops"]
+
+    def _ports(self, name, process, since):
         def both():
             found = {}
-            for line in self.log("server")[since:].splitlines():
+            for line in self.log(name)[since:].splitlines():
                 if '"listening"' in line:
                     entry = json.loads(line)
                     found[entry["listener"]] = int(entry["address"].rsplit(":", 1)[1])
-            if self.server.poll() is not None:
-                raise AssertionError("the server ended with %s:\n%s" % (self.server.returncode, self.log("server")))
+            if process.poll() is not None:
+                raise AssertionError("the server ended with %s:\n%s" % (process.returncode, self.log(name)))
             return found if len(found) == 2 else None
-        ports = wait_for("listening server", both)
-        self.port, self.ops_port = ports["api"], ports["ops"]
+        return wait_for("listening server", both)
+
+    def copy_store(self, name):
+        """A store of its own for start_node: the same vault and secrets, and from then on another truth. No server
+        may run."""
+        for path in self.state.glob("vouchsafe.db*"):
+            copy = shutil.copy(path, self.state / path.name.replace("vouchsafe", name))
+            shutil.copystat(path, copy)
+            if self.root:
+                os.chown(copy, SERVER_UID, SERVER_UID)
+
+    def start_node(self, name, **changes):
+        """A server beside start_server's, on a store that copy_store has made; (process, {"api": port, "ops": port})."""
+        before = len(self.log(name))
+        self._write(name + ".json", json.dumps({**self.config, "node": name,
+                                                "store": "sqlite:%s/%s.db" % (self.state, name), **changes}))
+        process = self._start_vouchsafed(name, name + ".json")
+        return process, self._ports(name, process, before)
 
     def start(self):
         """All of it."""

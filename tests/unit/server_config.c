@@ -100,8 +100,8 @@ static void mistakes(void **state)
 /* Settings of the design that this version does not enforce yet. */
 static void not_enforced(void **state)
 {
-	static const char *const settings[] = { "\"tls\": {}", "\"ops_tls\": {}", "\"trusted_proxies\": []",
-		"\"forwarded_by\": \"x\"", "\"proxy_hops\": 1", "\"identity_certificates\": \"x\"" };
+	static const char *const settings[] = { "\"tls\": {}", "\"ops_tls\": {}",
+		"\"identity_certificates\": \"x\"" };
 	size_t i;
 
 	(void)state;
@@ -113,6 +113,107 @@ static void not_enforced(void **state)
 	}
 	assert_refused("\"node\"", "\"limits\": {\"per_address\": 4}, \"node\"", "2:", "no such setting");
 	assert_refused("\"regions\"", "\"assume_role\": \"arn\", \"regions\"", "5:", "no such setting");
+}
+
+static void forwarding(void **state)
+{
+	static struct config config;
+	struct complaint complaint = { "" };
+
+	(void)state;
+	assert_true(load_changed("\"store\"",
+		"\"trusted_proxies\": [\"10.0.255.0/28\", \"192.168.7.9/32\", \"11.0.0.0/8\"], "
+		"\"forwarded_by\": "
+		"\"x-forwarded-for\", \"proxy_hops\": 2, \"store\"",
+		&config, &complaint));
+	assert_int_equal(config.forwarding.by, FORWARDED_BY_HEADER);
+	assert_int_equal(config.forwarding.hops, 2);
+	assert_int_equal(config.forwarding.n_proxies, 3);
+	assert_int_equal(ntohl(config.forwarding.proxies[0].address.s_addr), 0x0a00ff00);
+	assert_int_equal(config.forwarding.proxies[0].bits, 28);
+	assert_int_equal(config.forwarding.proxies[1].bits, 32);
+	assert_true(load_changed("\"store\"",
+		"\"trusted_proxies\": [\"10.0.255.0/28\"], \"forwarded_by\": \"proxy-protocol\", \"store\"",
+		&config, &complaint));
+	assert_int_equal(config.forwarding.by, FORWARDED_BY_PROXY_PROTOCOL);
+	assert_int_equal(config.forwarding.hops, 1);
+	assert_true(load_changed("{\n", "{\n", &config, &complaint));
+	assert_int_equal(config.forwarding.by, FORWARDED_BY_NOBODY);
+	assert_int_equal(config.forwarding.n_proxies, 0);
+}
+
+static void forwarding_settings(void **state)
+{
+	(void)state;
+	assert_refused("\"store\"", "\"trusted_proxies\": [\"10.0.255.0/28\"], \"store\"",
+		"4:22: trusted_proxies:", "goes together with \"forwarded_by\"");
+	assert_refused("\"store\"", "\"forwarded_by\": \"proxy-protocol\", \"store\"",
+		"4:19: forwarded_by:", "goes together with \"trusted_proxies\"");
+	assert_refused("\"store\"", "\"forwarded_by\": \"forwarded\", \"store\"",
+		"4:19: forwarded_by:", "write one of \"proxy-protocol\", \"x-forwarded-for\"");
+	assert_refused("\"store\"", "\"proxy_hops\": 1, \"store\"", "4:17: proxy_hops:", "x-forwarded-for");
+	assert_refused("\"store\"",
+		"\"proxy_hops\": 1, \"trusted_proxies\": [\"10.0.255.0/28\"], \"forwarded_by\": "
+		"\"proxy-protocol\", "
+		"\"store\"",
+		"4:17: proxy_hops:", "x-forwarded-for");
+	assert_refused("\"store\"",
+		"\"proxy_hops\": 9, \"trusted_proxies\": [\"10.0.255.0/28\"], \"forwarded_by\": "
+		"\"x-forwarded-for\", "
+		"\"store\"",
+		"4:17: proxy_hops:", "8");
+	assert_refused("\"store\"",
+		"\"trusted_proxies\": [], \"forwarded_by\": \"proxy-protocol\", \"store\"",
+		"4:22: trusted_proxies:", "");
+}
+
+/* A network that cannot be balancers' alone, or that has another spelling too. */
+static void forwarding_networks(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} cases[] = {
+		{ "10.0.255.0", "not an IPv4 network" },
+		{ "10.0.255.0/", "not an IPv4 network" },
+		{ "/28", "not an IPv4 network" },
+		{ "10.0.255/24", "not an IPv4 network" },
+		{ "10.0.255.0/028", "not an IPv4 network" },
+		{ "10.0.255.0/08", "not an IPv4 network" },
+		{ "10.0.255.0/33", "not an IPv4 network" },
+		{ "10.0.255.0/+8", "not an IPv4 network" },
+		{ "10.0.255.0/255.255.255.0", "not an IPv4 network" },
+		{ "010.0.255.0/28", "not an IPv4 network" },
+		{ "10.0.255.0/28 ", "not an IPv4 network" },
+		{ " 10.0.255.0/28", "not an IPv4 network" },
+		{ "fd00::/64", "not an IPv4 network" },
+		{ "::ffff:10.0.255.0/124", "not an IPv4 network" },
+		{ "100.100.100.100.100/28", "not an IPv4 network" },
+		{ "10.0.255.1/28", "bits behind the first 28 are set" },
+		{ "10.0.255.0/23", "bits behind the first 23 are set" },
+		{ "10.0.0.1/31", "bits behind the first 31 are set" },
+		{ "0.0.0.0/0", "agents live in it" },
+		{ "10.0.0.0/7", "agents live in it" },
+		{ "128.0.0.0/1", "agents live in it" },
+		{ "10.0.0.0/8", "agents live in it" },
+		{ "127.0.0.0/8", "agents live in it" },
+		{ "172.0.0.0/8", "agents live in it" },
+		{ "172.16.0.0/12", "agents live in it" },
+		{ "192.168.0.0/16", "agents live in it" },
+		{ "192.0.0.0/8", "agents live in it" },
+		{ "100.64.0.0/10", "agents live in it" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[200];
+
+		snprintf(text, sizeof(text),
+			"\"forwarded_by\": \"proxy-protocol\", \"trusted_proxies\": [\"10.1.0.0/16\", "
+			"\"%s\"], \"store\"",
+			cases[i].text);
+		assert_refused("\"store\"", text, "4:72: trusted_proxies[1]:", cases[i].words);
+	}
 }
 
 static void development(void **state)
@@ -176,6 +277,9 @@ int main(void)
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(mistakes),
 		cmocka_unit_test(not_enforced),
+		cmocka_unit_test(forwarding),
+		cmocka_unit_test(forwarding_settings),
+		cmocka_unit_test(forwarding_networks),
 		cmocka_unit_test(development),
 		cmocka_unit_test(unreadable),
 		cmocka_unit_test(shipped_examples),

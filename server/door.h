@@ -1,0 +1,37 @@
+#ifndef SERVER_DOOR_H
+#define SERVER_DOOR_H
+/* The door in front of HTTP where proxies speak the PROXY protocol: a thread accepts connections, reads the
+ * header of those that come from trusted proxies, and hands each on with its true address. Strangers are
+ * handed on at once and unread: what they send is HTTP or nothing. */
+#include "server/forwarded.h"
+
+enum {
+	DOOR_PENDING_MAX = 256, /* headers that are being waited for; one more, and the oldest has to go */
+	DOOR_PATIENCE_MS = 3000 /* for a whole header */
+};
+
+struct door;
+
+struct door_settings {
+	int fd; /* listening, non-blocking; the door's own once it is open */
+	const struct forwarding *forwarding; /* borrowed */
+	/* Connections that have come in and not left; at so many nobody is accepted, and they queue in the
+	   kernel. */
+	size_t most;
+	/* Takes the socket, also where it fails. True: door_leave will be called for it, once. */
+	bool (*admit)(void *context, int fd, const struct sockaddr_in *client);
+	void *context;
+};
+
+/* NULL where memory is out. */
+struct door *door_new(const struct door_settings *);
+/* Lets people in from now on. False where threads or descriptors are out. */
+MUST_USE bool door_open(struct door *);
+/* By whoever was handed a connection, when it has ended; any thread. */
+void door_leave(struct door *);
+/* Ends the thread, closes the listening socket and what is still waiting for its header. Again: nothing. */
+void door_shut(struct door *);
+/* Shut, and nobody will leave any more. */
+void door_free(struct door *);
+
+#endif
