@@ -311,6 +311,9 @@ static enum MHD_Result call_open(struct call *call, const char *method, const ch
 	refusal = call_guard(call, version);
 	if (!refusal && !call->route)
 		refusal = allow ? REASON_METHOD : REASON_NOT_FOUND;
+	/* a query where none is read would be one more spelling of the same resource */
+	if (!refusal && !call->route->takes_query && strchr(call->target, '?'))
+		refusal = REASON_NOT_FOUND;
 	if (!refusal)
 		return MHD_YES;
 	request->work.reason.code = refusal;

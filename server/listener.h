@@ -16,7 +16,7 @@ struct route {
 	const struct step *line;
 	/* ... an answer at once, without a line. Exactly one of both. */
 	void (*at_once)(struct request *);
-	bool takes_body;
+	bool takes_body, takes_query;
 };
 
 struct listener_settings {

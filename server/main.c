@@ -33,15 +33,15 @@ static const struct route api_routes[] = {
 	{ "POST", "/v1/releases/{id}/ack", .new_request = acknowledge_new, .line = acknowledge_line,
 		.takes_body = true },
 	{ "GET", "/livez", .at_once = status_live },
-	{ "GET", "/readyz", .at_once = status_ready },
+	{ "GET", "/readyz", .at_once = status_ready, .takes_query = true },
 	{ 0 },
 };
 
 static const struct route ops_routes[] = {
 	{ "GET", "/metrics", .at_once = metrics_show },
-	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line },
+	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line, .takes_query = true },
 	{ "GET", "/livez", .at_once = status_live },
-	{ "GET", "/readyz", .at_once = status_ready },
+	{ "GET", "/readyz", .at_once = status_ready, .takes_query = true },
 	{ 0 },
 };
 

@@ -259,10 +259,6 @@ void metrics_show(struct request *request)
 	size_t length = 0;
 	FILE *out;
 
-	if (request->query[0]) {
-		answer_refusal(request, REASON_NOT_FOUND);
-		return;
-	}
 	out = open_memstream(&text, &length);
 	if (out) {
 		show_node(out, server);

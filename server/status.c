@@ -10,10 +10,7 @@
 void status_live(struct request *request)
 {
 	request->kind = "status";
-	if (request->query[0])
-		answer_refusal(request, REASON_NOT_FOUND);
-	else
-		answer_json(request, 200, json_pack("{s:b}", "live", 1));
+	answer_json(request, 200, json_pack("{s:b}", "live", 1));
 }
 
 static json_t *verbose_json(struct server *server, bool ready)

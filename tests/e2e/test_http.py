@@ -77,7 +77,11 @@ def test_paths_and_methods():
         equal((method, status, headers.get("Allow")), (method, 405, "POST"))
     equal(STACK.request("POST", "/livez", "{}")[0], 405)
     equal(STACK.request("GET", "/livez", headers={})[0], 200)
-    equal(STACK.request("GET", "/livez?x", headers={})[0], 404)
+    for path in ("/livez?x", "/livez?", "/readyz?x"):
+        equal((path, STACK.request("GET", path, headers={})[0]), (path, 404))
+    for path in ("/v1/releases?x=1", "/v1/releases?", "/v1/releases/017f22e2-79b0-7cc3-98c4-dc0c0c07398f/ack?"):
+        equal((path, STACK.request("POST", path, "{}")[0]), (path, 404))
+    equal(STACK.request("GET", "/metrics?x", port=STACK.ops_port, headers={})[0], 404)
     status, _, body = STACK.request("GET", "/readyz", headers={})
     equal((status, body), (200, {"ready": True, "development": True}))
 

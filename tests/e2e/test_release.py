@@ -215,6 +215,19 @@ def test_profile_missing_within_and_after_a_minute():
         still_released(instance)
 
 
+def test_attack_19_visible_whole_after_three_tries():
+    for mode in ("not-visible", "pending", "without-profile", "without-tags"):
+        instance = STACK.launch()
+        STACK.sim.fault("DescribeInstances", mode, instance=instance["id"], times=3)
+        for _ in range(3):
+            status, headers, problem = STACK.release(instance, KEYS[0])
+            equal((mode, status, problem["code"]), (mode, 503, "not-visible-yet"))
+            assert int(headers["Retry-After"]) >= 1
+        equal(STACK.instance_events(instance), [])
+        STACK.granted(instance, KEYS[1])  # another key: nothing was burned for the first
+    STACK.sim.clear_faults()
+
+
 def test_attack_5_the_same_profile_name_in_another_account():
     instance = STACK.launch(profile="arn:aws:iam::210987654321:instance-profile/web-tier", launch_time=ago(65))
     denied(instance, "role")
