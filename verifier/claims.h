@@ -6,7 +6,8 @@
 
 #include <time.h>
 
-enum { FACT_ID_SIZE = 32, FACT_ARN_SIZE = 704, TAGS_MAX = 60, GROUPS_MAX = 16 };
+/* Tags: 50 of the user's, and EC2 counts those of its own services (aws:...) beside them. */
+enum { FACT_ID_SIZE = 32, FACT_ARN_SIZE = 704, TAGS_MAX = 100, GROUPS_MAX = 16 };
 
 struct tag {
 	char *key, *value;
