@@ -210,7 +210,8 @@ static void text_came(void *context, const xmlChar *text, int length)
 	if (reading->refused || rule == NOTHING)
 		return;
 	if (rule_is_container(reading, rule)) {
-		for (int i = 0; i < length; i++)
+		/* not a byte more is read after a refusal: it ends the parser, and with it the text */
+		for (int i = 0; i < length && !reading->refused; i++)
 			if (!strchr(" \t\r\n", text[i]))
 				refuse(reading, "has text inside", rule_name(reading, rule));
 		return;

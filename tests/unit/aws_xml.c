@@ -131,6 +131,8 @@ static void refused_texts(void **state)
 		{ OPEN "<thing x=\"1\"><arn>a</arn></thing>" CLOSE, "thing: has attributes" },
 		{ OPEN "<thing>x<arn>a</arn></thing>" CLOSE, "thing: has text" },
 		{ OPEN "x" ARN CLOSE, "Answer: has text" },
+		/* more than a byte: the parser's buffer is gone after the first */
+		{ OPEN "<thing>text where none is<arn>a</arn></thing>" CLOSE, "thing: has text" },
 		{ OPEN "<thing><arn>0123456789abcdef</arn></thing>" CLOSE, "arn: is too long" },
 		{ OPEN "<items><item><name>bad</name></item></items>" CLOSE, "name: is not of its form" },
 		{ OPEN "<items><item/><item/><item/><item/></items>" CLOSE, "item: must not stand here" },
