@@ -207,6 +207,7 @@ static void decision_fill(const struct rule *rule, struct decision *decision)
 
 	*decision = (struct decision){ .rule = rule,
 		.once_per_launch = rule->once_per_launch,
+		.max_per_hour = rule->max_per_hour,
 		.retry_window = rule->retry_window,
 		.n_secrets = rule->secrets.n };
 	for (i = 0; i < rule->secrets.n; i++)

@@ -35,6 +35,7 @@ struct decision {
 	const struct rule *rule;
 	bool first_use_allowed; /* launch window open and original boot: counts for a first use only */
 	bool once_per_launch;
+	unsigned max_per_hour; /* first uses of this rule; 0: no bound */
 	long long retry_window; /* milliseconds after the grant */
 	size_t n_secrets;
 	const char *secrets[SECRETS_MAX]; /* names, in the rule's order; borrowed from the rule */

@@ -10,7 +10,8 @@
 enum {
 	LAUNCH_WINDOW_MIN = 1000,
 	LAUNCH_WINDOW_MAX = 24 * 3600 * 1000,
-	RETRY_WINDOW_DEFAULT = 15 * 60 * 1000
+	RETRY_WINDOW_DEFAULT = 15 * 60 * 1000,
+	MAX_PER_HOUR = 1000000
 };
 
 bool list_holds(const struct list *list, const char *value)
@@ -227,25 +228,61 @@ static bool choices_load(const struct member *object, struct rule *rule, struct 
 	       choice_load(object, "metadata_options", metadata, &rule->any_metadata_options, complaint);
 }
 
-/* This version can demand the metadata evidence alone, which ties no key to the instance. */
-static bool evidence_load(const struct member *object, struct rule *rule, struct complaint *complaint)
+/* What a rule demands beyond metadata is said outright, none of it by default. */
+static bool evidence_kinds_load(
+	const struct member *object, struct demand *demand, struct complaint *complaint)
 {
+	static const char *const kinds[] = { "identity-document", "caller-identity", NULL };
 	struct member evidence = member_of(object, "evidence");
-	struct member unbound = member_of(object, "unbound_key");
+	bool *const demanded[] = { &demand->document, &demand->caller };
+	size_t i;
 
 	if (!json_is_array(evidence.value))
-		return member_complain(&evidence, complaint, "%s; write [] and \"unbound_key\": true",
-			evidence.value ? "not a list" : "missing");
-	if (json_array_size(evidence.value) != 0)
 		return member_complain(&evidence, complaint,
-			"this version enforces metadata evidence alone; write [] and \"unbound_key\": true");
+			"%s; write a list of \"identity-document\" and \"caller-identity\", or []",
+			evidence.value ? "not a list" : "missing");
+	for (i = 0; i < json_array_size(evidence.value); i++) {
+		struct member kind = member_at(&evidence, i);
+		unsigned index;
+
+		if (!member_word(&kind, kinds, &index, complaint))
+			return false;
+		if (*demanded[index])
+			return member_complain(&kind, complaint, "named twice");
+		*demanded[index] = true;
+	}
+	return true;
+}
+
+/* Only caller-identity ties the key to the instance: a rule without it has to say so, and one with it must
+ * not. */
+static bool evidence_load(const struct member *object, struct rule *rule, struct complaint *complaint)
+{
+	struct member unbound = member_of(object, "unbound_key");
+
+	if (!evidence_kinds_load(object, &rule->demand, complaint))
+		return false;
 	if (unbound.value && !member_boolean(&unbound, &rule->unbound_key, complaint))
 		return false;
-	if (!rule->unbound_key)
+	if (!rule->demand.caller && !rule->unbound_key)
 		return member_complain(unbound.value ? &unbound : object, complaint,
 			"without caller-identity nothing ties the key to the instance; say \"unbound_key\": "
 			"true "
 			"if that is meant");
+	if (rule->demand.caller && rule->unbound_key)
+		return member_complain(
+			&unbound, complaint, "caller-identity binds the key; take this out, or the evidence");
+	return true;
+}
+
+static bool pace_load(const struct member *object, struct rule *rule, struct complaint *complaint)
+{
+	struct member member = member_of(object, "max_per_hour");
+	long long most = 0;
+
+	if (member.value && !member_integer(&member, 1, MAX_PER_HOUR, &most, complaint))
+		return false;
+	rule->max_per_hour = (unsigned)most;
 	return true;
 }
 
@@ -285,10 +322,10 @@ bool rule_load(const struct member *member, struct rule *rule, struct complaint 
 	static const char *const known[] = { "name", "role", "accounts", "regions", "evidence", "unbound_key",
 		"launch_window", "retry_window", "use", "address", "hostnames", "metadata_options", "images",
 		"launch_templates", "auto_scaling_groups", "vpcs", "subnets", "security_groups",
-		"instance_types", "tags", "secrets", NULL };
+		"instance_types", "tags", "max_per_hour", "secrets", NULL };
 
 	return member_object(member, known, complaint) && names_load(member, rule, complaint) &&
 	       lists_load(member, rule, complaint) && tags_load(member, rule, complaint) &&
 	       choices_load(member, rule, complaint) && evidence_load(member, rule, complaint) &&
-	       windows_load(member, rule, complaint);
+	       windows_load(member, rule, complaint) && pace_load(member, rule, complaint);
 }

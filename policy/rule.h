@@ -22,6 +22,7 @@ struct rule {
 	size_t n_tags;
 	struct tag tags[RULE_TAGS_MAX];
 	long long launch_window, retry_window; /* milliseconds */
+	unsigned max_per_hour; /* 0: no bound */
 	bool once_per_launch, unbound_key, any_metadata_options;
 	struct demand demand;
 };

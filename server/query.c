@@ -19,6 +19,7 @@ struct query {
 	struct request request; /* first */
 	char actor[NAME_SIZE + 16];
 	char instance_id[VALUE_MAX], role[VALUE_MAX], event[VALUE_MAX], outcome[VALUE_MAX];
+	char request_id[VALUE_MAX], release_id[VALUE_MAX];
 	struct audit_filter filter;
 	/* the answer, as it grows */
 	FILE *out;
@@ -88,11 +89,12 @@ static bool value_decode(const char *text, size_t length, char value[VALUE_MAX])
 static bool cursor_mac(struct query *q, long long seq, unsigned char mac[32])
 {
 	const struct audit_filter *filter = &q->filter;
-	char text[6 * VALUE_MAX];
+	char text[8 * VALUE_MAX];
 	int length;
 
-	length = snprintf(text, sizeof(text), "%lld\n%s\n%s\n%s\n%s\n%lld\n%lld\n%d", seq, q->instance_id,
-		q->role, q->event, q->outcome, filter->since_us, filter->until_us, filter->ascending);
+	length = snprintf(text, sizeof(text), "%lld\n%s\n%s\n%s\n%s\n%s\n%s\n%lld\n%lld\n%d", seq,
+		q->instance_id, q->role, q->event, q->outcome, q->request_id, q->release_id, filter->since_us,
+		filter->until_us, filter->ascending);
 	if (length < 0 || (size_t)length >= sizeof(text))
 		return false;
 	vault_cursor_mac(
@@ -149,7 +151,8 @@ static bool parameter_take(struct query *q, const char *name, const char *value,
 		const char *name;
 		char *kept;
 	} texts[] = { { "instance-id", q->instance_id }, { "role", q->role }, { "event", q->event },
-		{ "outcome", q->outcome }, { "cursor", cursor } };
+		{ "outcome", q->outcome }, { "request-id", q->request_id }, { "release-id", q->release_id },
+		{ "cursor", cursor } };
 	size_t i;
 
 	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -220,6 +223,8 @@ static enum outcome parse(struct work *work)
 	q->filter.role = or_null(q->role);
 	q->filter.event = or_null(q->event);
 	q->filter.outcome = or_null(q->outcome);
+	q->filter.request_id = or_null(q->request_id);
+	q->filter.release_id = or_null(q->release_id);
 	return outcome;
 }
 

@@ -58,10 +58,12 @@ static void page_text(const struct audit_filter *filter, bool narrow, char text[
 
 	snprintf(text, QUERY_TEXT_MAX,
 		"SELECT find.seq, event.bytes, event.hash FROM find JOIN event ON event.seq = find.seq"
-		" WHERE find.seq %s $1%s%s%s%s AND %s >= $6 AND %s < $7 ORDER BY find.seq%s %s LIMIT $8",
+		" WHERE find.seq %s $1%s%s%s%s%s%s AND %s >= $6 AND %s < $7 ORDER BY find.seq%s %s LIMIT $8",
 		filter->ascending ? ">" : "<", filter->instance_id ? " AND find.instance = $2" : "",
 		filter->role ? " AND find.role = $3" : "", filter->event ? " AND find.kind = $4" : "",
-		filter->outcome ? " AND find.outcome = $5" : "", time, time, narrow ? " + 0" : "",
+		filter->outcome ? " AND find.outcome = $5" : "",
+		filter->request_id ? " AND find.request = $9" : "",
+		filter->release_id ? " AND find.release = $10" : "", time, time, narrow ? " + 0" : "",
 		filter->ascending ? "ASC" : "DESC");
 }
 
@@ -84,6 +86,10 @@ static void page_bind(struct query *query, const struct page *page)
 	query_integer(query, 6, filter->since_us);
 	query_integer(query, 7, filter->until_us > 0 ? filter->until_us : LLONG_MAX);
 	query_integer(query, 8, (long long)filter->limit + 1);
+	if (filter->request_id)
+		query_text(query, 9, filter->request_id);
+	if (filter->release_id)
+		query_text(query, 10, filter->release_id);
 }
 
 /* One row more than asked for tells whether others follow. */

@@ -7,6 +7,7 @@ enum { AUDIT_LIMIT_MAX = 1000, AUDIT_LIMIT_DEFAULT = 100 };
 
 struct audit_filter {
 	const char *instance_id, *role, *event, *outcome; /* exact; NULL: any */
+	const char *request_id, *release_id; /* the same */
 	long long since_us, until_us; /* since <= time < until; 0: open */
 	bool ascending; /* default: newest first */
 	unsigned limit; /* 1..AUDIT_LIMIT_MAX */

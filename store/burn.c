@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#define HOUR_US (3600LL * 1000000)
+
 #define INSERT_LEDGER                                                                                        \
 	"INSERT INTO ledger (one_time_hash, account, region, instance, role, rule, release, recipient, "     \
 	"secrets,"                                                                                           \
@@ -126,6 +128,18 @@ bool ledger_acknowledge(struct store *store, const char *release_id, long long n
 	query_text(query, 1, release_id);
 	query_integer(query, 2, now_us);
 	return run_counted(query, first);
+}
+
+bool ledger_rule_full(struct store *store, const char *rule, unsigned most, long long now_us, bool *full)
+{
+	struct query *query = sql_query(store->sql, "SELECT COUNT(*) FROM (SELECT 1 FROM ledger WHERE rule = "
+						    "$1 AND granted_us > $2 LIMIT $3) AS recent");
+
+	query_text(query, 1, rule);
+	query_integer(query, 2, now_us - HOUR_US);
+	query_integer(query, 3, most);
+	*full = query_step(query) == STEP_ROW && column_integer(query, 0) >= most;
+	return query_end(query);
 }
 
 /* ---- re-arms */

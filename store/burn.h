@@ -42,6 +42,9 @@ MUST_USE bool ledger_collect(struct store *, const char *release_id, bool *count
 /* *first false: it is acknowledged already, or not there. */
 MUST_USE bool ledger_acknowledge(struct store *, const char *release_id, long long now_us, bool *first);
 
+/* Has the rule had `most` first uses within the hour before now_us? */
+MUST_USE bool ledger_rule_full(struct store *, const char *rule, unsigned most, long long now_us, bool *full);
+
 /* Spends an open re-arm that this key may use, for that release. `comment` names it. */
 enum { REARM_ACTOR_SIZE = 128, REARM_REASON_SIZE = 256, REARM_COMMENT_SIZE = 512 };
 MUST_USE bool rearm_spend(struct store *, const struct burn *, bool *spent, char comment[REARM_COMMENT_SIZE]);

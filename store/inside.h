@@ -58,6 +58,9 @@ MUST_USE bool trail_head(struct store *, struct head *);
 /* Fills in seq, node and previous; writes, hashes and inserts the event, with its row in `find`; moves the
  * head. */
 MUST_USE bool trail_append(struct store *, struct head *, struct event *);
+/* Has no event of that name been written for this role, account and region within the hour before now_us? */
+MUST_USE bool trail_alarm_due(
+	struct store *, const char *event, const struct assertion *, long long now_us, bool *due);
 /* The id of a word, 0 where it is not there; `add`: it is put there. */
 MUST_USE bool word_id(struct store *, const char *text, bool add, long long *id);
 

@@ -17,6 +17,7 @@ struct item {
 	size_t n_secrets;
 	struct secret_version secrets[SECRETS_MAX];
 	struct grant *grant;
+	bool alarm; /* the event is an alarm: owed once an hour for its role, account and region */
 	bool waived[2]; /* of first_use_checks: changed in the claims */
 	struct ledger_entry *entry; /* RECORD_ACKNOWLEDGE */
 };

@@ -41,7 +41,10 @@ static const char migration_1[] =
 	"NULL,"
 	" generation INTEGER NOT NULL, key_id TEXT NOT NULL, iv_mode INTEGER NOT NULL)";
 
-static const char *const migrations[] = { migration_1 };
+/* How many first uses a rule has had within an hour. */
+static const char migration_2[] = "CREATE INDEX ledger_rule ON ledger (rule, granted_us)";
+
+static const char *const migrations[] = { migration_1, migration_2 };
 enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]) };
 
 static bool version_read(struct sql *sql, long long *version)

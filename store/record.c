@@ -96,6 +96,7 @@ static void item_reset(struct item *item)
 	item->outcome = item->record->outcome;
 	item->reason = item->record->reason;
 	item->event = NULL;
+	item->alarm = false;
 	item->comment[0] = item->release_id[0] = '\0';
 	item->n_secrets = 0;
 	item->hashed = false;
@@ -179,8 +180,13 @@ static bool item_event(struct store *store, struct head *head, struct item *item
 		.claims = record->claims,
 		.secrets = item->secrets,
 		.n_secrets = item->grant ? item->n_secrets : 0 };
+	bool due = true;
 
 	if (!item->event)
+		return true;
+	if (item->alarm && !trail_alarm_due(store, item->event, record->assertion, record->now_us, &due))
+		return false;
+	if (item->alarm && !due)
 		return true;
 	event_assertion(&event, item);
 	if (record->kind == RECORD_ACKNOWLEDGE)

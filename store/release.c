@@ -227,6 +227,35 @@ static bool release_again(
 	return true;
 }
 
+/* Beyond the rule's pace: nothing is burned, the agent comes again, and somebody is told. */
+static void rule_hold(struct item *item)
+{
+	const struct decision *decision = item->record->decision;
+
+	item->outcome = unavailable(&item->reason, REASON_RULE_HELD,
+		"rule %s has had %u first uses within an hour, as many as its max_per_hour allows",
+		item->record->rule ? item->record->rule : "", decision->max_per_hour);
+	item->event = "rule.held";
+	item->alarm = true;
+	item->release_id[0] = '\0';
+}
+
+/* Is this a first use that the rule's pace does not allow now? Whoever has a row is no first use. */
+static bool rule_is_full(struct store *store, const struct item *item, bool *full)
+{
+	const struct record *record = item->record;
+	struct ledger_entry entry;
+	bool found;
+
+	*full = false;
+	if (record->decision->max_per_hour == 0 || !record->decision->first_use_allowed || !record->rule)
+		return true;
+	if (!ledger_of_instance(store, item->one_time_hash, &entry, &found))
+		return false;
+	return found ||
+	       ledger_rule_full(store, record->rule, record->decision->max_per_hour, record->now_us, full);
+}
+
 bool release_burn(struct store *store, struct shelf *shelf, struct item *item)
 {
 	const struct record *record = item->record;
@@ -242,11 +271,17 @@ bool release_burn(struct store *store, struct shelf *shelf, struct item *item)
 		.launch_time = record->claims ? (long long)record->claims->facts.launch_time : 0,
 		.now_us = record->now_us,
 		.retry_until_us = record->now_us + decision->retry_window * 1000 };
-	bool burned = false;
+	bool burned = false, full;
 
 	if (!release_id_make(record->now_us, item->release_id))
 		return sql_complain(store->sql, "no random bytes for a release id");
 	secrets_write(item, secrets);
+	if (!rule_is_full(store, item, &full))
+		return false;
+	if (full) {
+		rule_hold(item);
+		return true;
+	}
 	if (decision->first_use_allowed &&
 		!ledger_burn(store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE, &burned))
 		return false;

@@ -169,3 +169,27 @@ bool trail_append(struct store *store, struct head *head, struct event *event)
 	*head = next;
 	return true;
 }
+
+bool trail_alarm_due(struct store *store, const char *event, const struct assertion *assertion,
+	long long now_us, bool *due)
+{
+	const char *const words[] = { event, assertion->role, assertion->account_id, assertion->region };
+	struct query *query;
+	long long ids[4];
+
+	*due = true;
+	for (int i = 0; i < 4; i++) {
+		if (!word_id(store, words[i], false, &ids[i]))
+			return false;
+		if (ids[i] == 0)
+			return true; /* never written, so never alarmed */
+	}
+	query = sql_query(store->sql, "SELECT 1 FROM find WHERE kind = $1 AND role = $2 AND account = $3 AND "
+				      "region = $4 AND time > $5"
+				      " ORDER BY seq DESC LIMIT 1");
+	for (int i = 0; i < 4; i++)
+		query_integer(query, i + 1, ids[i]);
+	query_integer(query, 5, now_us - 3600LL * 1000000);
+	*due = query_step(query) != STEP_ROW;
+	return query_end(query);
+}

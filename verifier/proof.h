@@ -6,6 +6,8 @@
 /* What the policy's rule demands of the evidence; filled in by policy_admit, so that neither this folder nor
  * aws/ needs to know a policy. */
 struct demand {
+	bool document; /* evidence "identity-document" */
+	bool caller; /* evidence "caller-identity" */
 	bool public_address; /* the peer is the instance's public address ("address": "public") */
 	bool first_label_hostname; /* compare local-hostname up to its first dot ("hostnames": "first-label")
 				    */

@@ -10,6 +10,7 @@
 #define REASON_STORE "store-unavailable"
 #define REASON_VAULT "vault-unavailable"
 #define REASON_SECRET_MISSING "secret-missing" /* the rule names a secret that nobody has stored */
+#define REASON_RULE_HELD "rule-held" /* beyond the rule's max_per_hour: ask again */
 #define REASON_ALREADY_RELEASED "already-released" /* another key has had this instance's release */
 #define REASON_ALREADY_COLLECTED                                                                             \
 	"already-collected" /* this key has acknowledged, and its retry window is over */

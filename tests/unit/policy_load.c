@@ -101,16 +101,19 @@ static void places(void **state)
 	assert_refused("\"rules\"", "\"rule\"", "policy.json:1:", "did you mean \"rules\"");
 }
 
-/* What this version does not enforce is refused, not overlooked. */
-static void not_enforced(void **state)
+static void evidence_and_choices(void **state)
 {
 	(void)state;
 	assert_refused("\"evidence\": []", "\"evidence\": [\"caller-identity\"]",
-		"policy.json:4:17: rules[0].evidence:", "this version");
+		"policy.json:4:53: rules[0].unbound_key:", "take this out");
+	assert_refused("\"evidence\": []", "\"evidence\": [\"nitro-tpm\"]",
+		"policy.json:4:18: rules[0].evidence[0]:", "no such word");
+	assert_refused("\"evidence\": []", "\"evidence\": [\"identity-document\", \"identity-document\"]",
+		"policy.json:4:39: rules[0].evidence[1]:", "twice");
 	assert_refused(", \"unbound_key\": true", "", "policy.json:2:3:", "unbound_key");
 	assert_refused("\"unbound_key\": true", "\"unbound_key\": false", "policy.json:4:36:", "unbound_key");
-	assert_refused("\"name\"", "\"max_per_hour\": 5, \"name\"",
-		"policy.json:2:21: rules[0].max_per_hour:", "no such setting");
+	assert_refused("\"name\"", "\"max_per_hour\": 0, \"name\"",
+		"policy.json:2:21: rules[0].max_per_hour:", "from 1 to");
 	assert_refused("\"name\"", "\"use\": \"twice\", \"name\"",
 		"policy.json:2:12: rules[0].use:", "once-per-instance");
 	assert_refused("\"name\"", "\"tags\": {\"aws:x\": \"y\"}, \"name\"", "policy.json:2:", "reserved");
@@ -221,7 +224,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(places),
-		cmocka_unit_test(not_enforced),
+		cmocka_unit_test(evidence_and_choices),
 		cmocka_unit_test(names_with_dots),
 		cmocka_unit_test(conflicting_rules),
 		cmocka_unit_test(admit),

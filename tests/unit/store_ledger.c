@@ -428,6 +428,61 @@ static void acknowledging(void **state)
 	assert_int_equal(row.acknowledged_us, T0 + 5);
 }
 
+/* A first use of the rule, at most two of which are allowed within an hour. */
+static enum outcome paced_at(struct store *store, unsigned instance, unsigned key, long long now_us)
+{
+	struct asked asked;
+	enum outcome outcome;
+
+	ask(&asked, instance, key);
+	asked.decision.max_per_hour = 2;
+	asked.record.now_us = now_us;
+	outcome = record_asked(store, &asked);
+	if (outcome != OK) {
+		assert_string_equal(asked.record.reason.code, REASON_RULE_HELD);
+		assert_null(asked.record.grant);
+		assert_string_equal(asked.record.release_id, "");
+	}
+	asked_clear(&asked);
+	return outcome;
+}
+
+static size_t alarms(struct store *store)
+{
+	bool more;
+	json_t *events = events_like(
+		store, &(struct audit_filter){ .event = "rule.held", .limit = 100 }, &more);
+	size_t n = json_array_size(events);
+
+	json_decref(events);
+	return n;
+}
+
+static void beyond_its_pace_a_rule_holds(void **state)
+{
+	struct store *store = ((struct scene *)*state)->store;
+	struct ledger_row row;
+	struct reason reason;
+
+	assert_int_equal(paced_at(store, 1, 1, T0), OK);
+	assert_int_equal(paced_at(store, 2, 2, T0 + MINUTE), OK);
+	assert_int_equal(alarms(store), 0);
+	assert_int_equal(paced_at(store, 3, 3, T0 + 2 * MINUTE), UNAVAILABLE);
+	expect_event(store, "rule.held", "unavailable", REASON_RULE_HELD);
+	assert_int_equal(paced_at(store, 4, 4, T0 + 3 * MINUTE), UNAVAILABLE);
+	assert_int_equal(alarms(store), 1); /* one an hour */
+	assert_int_equal(ledger_show(store, ACCOUNT, REGION, "i-00000000000000003", &row, &reason), REFUSED);
+	/* who has a release collects it all the same, and conflicts are told as ever */
+	assert_int_equal(paced_at(store, 1, 1, T0 + 4 * MINUTE), OK);
+	/* both edges of the hour */
+	assert_int_equal(paced_at(store, 3, 3, T0 + 60 * MINUTE - 1), UNAVAILABLE);
+	assert_int_equal(paced_at(store, 3, 3, T0 + 60 * MINUTE), OK);
+	assert_int_equal(paced_at(store, 4, 4, T0 + 60 * MINUTE), UNAVAILABLE);
+	assert_int_equal(paced_at(store, 4, 4, T0 + 62 * MINUTE), OK);
+	assert_int_equal(paced_at(store, 5, 5, T0 + 63 * MINUTE), UNAVAILABLE);
+	assert_int_equal(alarms(store), 2);
+}
+
 static void missing_secret_burns_nothing(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
@@ -531,6 +586,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rearm_of_the_same_key_is_spent_last, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(acknowledging, begin, end),
+		cmocka_unit_test_setup_teardown(beyond_its_pace_a_rule_holds, begin, end),
 		cmocka_unit_test_setup_teardown(missing_secret_burns_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(the_node_key_is_never_released, begin, end),
 		cmocka_unit_test_setup_teardown(refusals_are_recorded_and_stay, begin, end),
