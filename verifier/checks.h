@@ -16,6 +16,17 @@
 #define CHECK_STATE "state"
 #define CHECK_ROLE "role"
 
+/* the identity document against the assertion; verifier/proof.c */
+#define CHECK_DOCUMENT_INSTANCE_ID "document-instance-id"
+#define CHECK_DOCUMENT_ACCOUNT_ID "document-account-id"
+#define CHECK_DOCUMENT_REGION "document-region"
+#define CHECK_DOCUMENT_INSTANCE_TYPE "document-instance-type"
+#define CHECK_DOCUMENT_PRIVATE_IP "document-private-ip"
+/* the identity document against EC2; aws/confirm.c */
+#define CHECK_DOCUMENT_IMAGE "document-image"
+#define CHECK_DOCUMENT_ZONE "document-availability-zone"
+#define CHECK_DOCUMENT_TIME "document-pending-time"
+
 /* bounds of the rule; policy/decide.c */
 #define CHECK_IMAGE "image"
 #define CHECK_LAUNCH_TEMPLATE "launch-template"

@@ -1,37 +1,103 @@
-/* Offline verification. Cheap, and before anyone is asked. */
+/* Offline verification. Cheap, and before anyone is asked: an address before a MAC, a MAC before a signature.
+ */
 #include "verifier/proof.h"
 
 #include "verifier/checks.h"
+#include "verifier/reasons.h"
 
 #include <arpa/inet.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void address_text(struct in_addr address, char text[ADDRESS_SIZE])
+void proof_clear(struct proof *proof)
 {
-	inet_ntop(AF_INET, &address, text, ADDRESS_SIZE);
+	/* the token is a credential while it lasts */
+	if (proof->caller)
+		OPENSSL_cleanse(proof->caller, sizeof(*proof->caller));
+	free(proof->caller);
+	free(proof->document);
+	*proof = (struct proof){ 0 };
 }
 
-enum outcome proof_verify(const struct demand *demand, const struct assertion *assertion, struct in_addr peer,
-	struct reason *reason)
+static enum outcome caller_verify(
+	const struct question_offline *q, struct proof *proof, struct reason *reason)
 {
-	char observed[ADDRESS_SIZE];
+	const struct evidence *evidence = q->evidence;
+	enum outcome outcome;
 
-	address_text(peer, observed);
-	if (!demand->public_address && strcmp(assertion->source_ip, observed) != 0)
-		return refused(reason, CHECK_PEER_ADDRESS, "the request came from %s, source-ip says %s",
-			observed, assertion->source_ip);
+	if (!evidence->challenge || !evidence->authorization || !evidence->amz_date ||
+		!evidence->security_token)
+		return refused(
+			reason, REASON_EVIDENCE_MISSING, "the rule demands a challenge and caller-identity");
+	outcome = challenge_verify(anchors_challenge_key(q->anchors), q->now, evidence->challenge, reason);
+	if (outcome != OK)
+		return outcome;
+	proof->caller = calloc(1, sizeof(*proof->caller));
+	if (!proof->caller)
+		return fault(reason, REASON_INTERNAL, "out of memory");
+	outcome = caller_proof_parse(evidence->authorization, evidence->amz_date, evidence->security_token,
+		q->assertion->region, q->now, proof->caller, reason);
+	if (outcome != OK)
+		return outcome;
+	caller_binding(evidence->challenge, q->recipient, proof->caller->binding);
 	return OK;
 }
 
-void proof_check_peer(struct claims *claims, const struct demand *demand, const struct assertion *assertion,
-	struct in_addr peer, const char *public_address)
+static enum outcome document_prove(
+	const struct question_offline *q, struct proof *proof, struct reason *reason)
+{
+	const char *base64 = q->evidence->document;
+
+	if (!base64)
+		return refused(reason, REASON_EVIDENCE_MISSING, "the rule demands an identity-document");
+	proof->document = calloc(1, sizeof(*proof->document));
+	if (!proof->document)
+		return fault(reason, REASON_INTERNAL, "out of memory");
+	return document_verify(
+		q->anchors, q->assertion->region, base64, strlen(base64), proof->document, reason);
+}
+
+enum outcome proof_verify(const struct question_offline *q, struct proof *proof, struct reason *reason)
+{
+	enum outcome outcome = OK;
+
+	*proof = (struct proof){ 0 };
+	if (q->demand->caller)
+		outcome = caller_verify(q, proof, reason);
+	if (outcome == OK && q->demand->document)
+		outcome = document_prove(q, proof, reason);
+	return outcome;
+}
+
+static void compare_peer(struct claims *claims, const struct question_offline *q, const char *public_address)
 {
 	char observed[ADDRESS_SIZE];
 
-	address_text(peer, observed);
-	if (demand->public_address)
+	inet_ntop(AF_INET, &q->peer, observed, sizeof(observed));
+	if (!q->demand->public_address)
+		check_equal(claims, CHECK_PEER_ADDRESS, "socket", q->assertion->source_ip, observed);
+	else if (public_address)
 		check_add(claims, CHECK_PEER_ADDRESS, "socket", strcmp(public_address, observed) == 0,
 			public_address[0] ? public_address : "a public address", observed);
-	else
-		check_equal(claims, CHECK_PEER_ADDRESS, "socket", assertion->source_ip, observed);
+}
+
+void proof_compare(struct claims *claims, const struct question_offline *q, const struct proof *proof,
+	const char *public_address)
+{
+	const struct assertion *assertion = q->assertion;
+	const struct document *document = proof->document;
+
+	compare_peer(claims, q, public_address);
+	if (!document)
+		return;
+	check_equal(claims, CHECK_DOCUMENT_INSTANCE_ID, REASON_DOCUMENT, assertion->instance_id,
+		document->instance_id);
+	check_equal(claims, CHECK_DOCUMENT_ACCOUNT_ID, REASON_DOCUMENT, assertion->account_id,
+		document->account_id);
+	check_equal(claims, CHECK_DOCUMENT_REGION, REASON_DOCUMENT, assertion->region, document->region);
+	check_equal(claims, CHECK_DOCUMENT_INSTANCE_TYPE, REASON_DOCUMENT, assertion->instance_type,
+		document->instance_type);
+	check_equal(claims, CHECK_DOCUMENT_PRIVATE_IP, REASON_DOCUMENT, assertion->source_ip,
+		document->private_ip);
 }

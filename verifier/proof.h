@@ -1,10 +1,15 @@
 #ifndef VERIFIER_PROOF_H
 #define VERIFIER_PROOF_H
-/* All that can be checked offline, before anyone asks AWS. */
+/* All that can be checked offline, before anyone asks AWS: the peer's address, and the evidence that the rule
+ * demands. Evidence that it does not demand is not looked at. */
+#include "verifier/caller.h"
 #include "verifier/claims.h"
+#include "verifier/document.h"
+#include "verifier/recipient.h"
+#include "verifier/request.h"
 
-/* What the policy's rule demands of the evidence; filled in by policy_admit, so that neither this folder nor
- * aws/ needs to know a policy. */
+/* What the policy's rule demands; filled in by policy_admit, so that neither this folder nor aws/ needs to
+ * know a policy. */
 struct demand {
 	bool document; /* evidence "identity-document" */
 	bool caller; /* evidence "caller-identity" */
@@ -13,13 +18,32 @@ struct demand {
 				    */
 };
 
-/* Does the peer's address fit source-ip? With a public address only EC2 can say, so that is left to the
- * confirmation and this is OK. REFUSED with the reason CHECK_PEER_ADDRESS otherwise. */
-MUST_USE enum outcome proof_verify(
-	const struct demand *, const struct assertion *, struct in_addr peer, struct reason *);
+/* What is to be proved, and by what. All borrowed. */
+struct question_offline {
+	const struct anchors *anchors;
+	const struct demand *demand;
+	const struct assertion *assertion;
+	const struct recipient *recipient;
+	const struct evidence *evidence;
+	struct in_addr peer;
+	time_t now;
+};
 
-/* The same comparison as a check on the claims; `public_address` is EC2's, "" where it gave none. */
-void proof_check_peer(struct claims *, const struct demand *, const struct assertion *, struct in_addr peer,
-	const char *public_address);
+/* What was proved. Owned; NULL where it was not demanded. */
+struct proof {
+	struct document *document;
+	struct caller_proof *caller; /* well-formed and bound to the key; whether it is true STS says */
+};
+void proof_clear(struct proof *);
+
+/* The signature of the document, the challenge's age, the form of the caller's proof. REFUSED:
+ * REASON_CHALLENGE (the caller may fetch another), REASON_EVIDENCE_MISSING, REASON_DOCUMENT, REASON_CALLER.
+ */
+MUST_USE enum outcome proof_verify(const struct question_offline *, struct proof *, struct reason *);
+
+/* Adds the checks of peer and document against the assertion. With a public address only EC2 can tell the
+ * peer's: `public_address` is NULL before it was asked (no check then), "" where it gave none. */
+void proof_compare(
+	struct claims *, const struct question_offline *, const struct proof *, const char *public_address);
 
 #endif

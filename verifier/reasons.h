@@ -4,6 +4,7 @@
  * A denial by a check carries the check's own name as its code (checks.h). */
 
 #define REASON_MALFORMED "malformed"
+#define REASON_EVIDENCE_MISSING "evidence-missing" /* the rule demands evidence that was not sent */
 #define REASON_NO_RULE "no-rule" /* no rule of the policy matches role, account and region */
 #define REASON_NOT_VISIBLE_YET "not-visible-yet" /* EC2 is eventually consistent: ask again */
 #define REASON_UPSTREAM "upstream-unavailable" /* AWS did not answer, throttled, or answered nonsense */

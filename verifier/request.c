@@ -4,6 +4,7 @@
 #include "verifier/json.h"
 #include "verifier/reasons.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* A JSON object with these members and no others; NULL with a refusal otherwise. The caller owns the
@@ -28,17 +29,77 @@ static json_t *body_object(
 	return NULL;
 }
 
-enum outcome release_request_parse(
-	struct bytes body, struct assertion *assertion, struct recipient *recipient, struct reason *reason)
+void evidence_clear(struct evidence *evidence)
 {
-	static const char *const names[] = { "assertion", "csr", NULL };
+	free(evidence->challenge);
+	free(evidence->document);
+	free(evidence->authorization);
+	free(evidence->amz_date);
+	free(evidence->security_token);
+	*evidence = (struct evidence){ 0 };
+}
+
+/* A copy of the member's text; absent is fine unless it is mandatory. */
+static enum outcome text_take(
+	const json_t *object, const char *name, bool mandatory, char **text, struct reason *reason)
+{
+	const json_t *member = json_object_get(object, name);
+
+	if (!member && !mandatory)
+		return OK;
+	if (!json_is_string(member))
+		return refused(reason, REASON_MALFORMED, "%s: missing, or not a string", name);
+	*text = strdup(json_string_value(member));
+	return *text ? OK : fault(reason, REASON_INTERNAL, "out of memory");
+}
+
+static enum outcome caller_take(const json_t *caller, struct evidence *evidence, struct reason *reason)
+{
+	static const char *const names[] = { "authorization", "x-amz-date", "x-amz-security-token", NULL };
+	char **const texts[] = { &evidence->authorization, &evidence->amz_date, &evidence->security_token };
+	enum outcome outcome = OK;
+	size_t i;
+
+	if (!caller)
+		return OK;
+	if (!json_only(caller, names, NULL))
+		return refused(reason, REASON_MALFORMED,
+			"evidence.caller-identity: not an object, or holds a stranger");
+	for (i = 0; i < 3 && outcome == OK; i++)
+		outcome = text_take(caller, names[i], true, texts[i], reason);
+	return outcome;
+}
+
+static enum outcome evidence_take(const json_t *object, struct evidence *evidence, struct reason *reason)
+{
+	static const char *const names[] = { "identity-document", "caller-identity", NULL };
+	const json_t *member = json_object_get(object, "evidence");
+	enum outcome outcome = text_take(object, "challenge", false, &evidence->challenge, reason);
+
+	if (outcome != OK || !member)
+		return outcome;
+	if (!json_only(member, names, NULL))
+		return refused(reason, REASON_MALFORMED,
+			"evidence: not an object, or holds a kind that is not known");
+	outcome = text_take(member, names[0], false, &evidence->document, reason);
+	return outcome == OK ? caller_take(json_object_get(member, names[1]), evidence, reason) : outcome;
+}
+
+enum outcome release_request_parse(struct bytes body, struct assertion *assertion,
+	struct recipient *recipient, struct evidence *evidence, struct reason *reason)
+{
+	static const char *const names[] = { "assertion", "csr", "challenge", "evidence", NULL };
 	enum outcome outcome;
 	json_t *object = body_object(body, names, reason, &outcome);
 	const char *csr;
 
+	*evidence = (struct evidence){ 0 };
 	if (!object)
 		return outcome;
 	outcome = assertion_parse(json_object_get(object, "assertion"), assertion, reason);
+	if (outcome != OK)
+		goto out;
+	outcome = evidence_take(object, evidence, reason);
 	if (outcome != OK)
 		goto out;
 	csr = json_text(object, "csr");
@@ -48,6 +109,8 @@ enum outcome release_request_parse(
 	}
 	outcome = recipient_parse(csr, strlen(csr), recipient, reason);
 out:
+	if (outcome != OK)
+		evidence_clear(evidence);
 	json_decref(object);
 	return outcome;
 }
