@@ -10,6 +10,7 @@
 enum { ANCHORS_MAX = 64, ANCHOR_PEM_MAX = 16 * 1024, CHALLENGE_KEY_SIZE = 32 };
 
 struct anchors;
+struct x509_st; /* OpenSSL's X509 */
 
 /* NULL: memory is out. */
 struct anchors *anchors_new(void);
@@ -21,9 +22,12 @@ void anchors_free(struct anchors *);
 MUST_USE bool anchors_add(struct anchors *, const char *region, struct bytes pem, struct complaint *);
 /* Copied; wiped by anchors_free. */
 void anchors_set_challenge_key(struct anchors *, const unsigned char key[CHALLENGE_KEY_SIZE]);
+/* NULL: none was set. */
 const unsigned char *anchors_challenge_key(const struct anchors *);
 
 bool anchors_have(const struct anchors *, const char *region);
+/* The certificate itself, for document.c; borrowed. NULL: none for that region. */
+struct x509_st *anchors_certificate(const struct anchors *, const char *region);
 /* Anchor i in the order of adding; region NULL after the last. */
 struct anchor_about {
 	const char *region;
@@ -34,7 +38,7 @@ struct anchor_about {
 struct anchor_about anchors_about(const struct anchors *, size_t i);
 
 /* The SHA-256 of the certificate that AWS has published for a region (the AWS user guide's page of region
- * certificates); NULL for a region that is not in the compiled table. */
-const unsigned char *published_certificate(const char *region);
+ * certificates), in 64 lower-case hexadecimal digits; NULL for a region that is not in the compiled table. */
+const char *published_certificate(const char *region);
 
 #endif
