@@ -16,6 +16,12 @@
 #define CHECK_STATE "state"
 #define CHECK_ROLE "role"
 
+/* who holds the credentials, where caller-identity is demanded; aws/sts.c */
+#define CHECK_CALLER_IDENTITY "caller-identity" /* STS confirms the signed request */
+#define CHECK_CALLER_ACCOUNT "caller-account" /* "<partition>:<account>" */
+#define CHECK_CALLER_ROLE "caller-role"
+#define CHECK_CALLER_SESSION "caller-session" /* the session's name is the instance id */
+
 /* bounds of the rule; policy/decide.c */
 #define CHECK_IMAGE "image"
 #define CHECK_LAUNCH_TEMPLATE "launch-template"
