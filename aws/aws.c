@@ -15,11 +15,13 @@ enum { CONNECTIONS = 16, WAIT_MAX_MS = 60000 };
 struct aws {
 	struct aws_settings settings;
 	struct caller caller;
+	struct identities *identities;
 	struct profiles *profiles;
 	struct batches *batches;
 	struct questions questions;
 	struct batch_counts ec2;
 	struct profile_counts iam;
+	struct identity_counts sts;
 
 	pthread_mutex_t lock; /* over what follows */
 	struct confirmation *inbox, **inbox_end;
@@ -43,7 +45,10 @@ static bool parts_open(struct aws *aws, struct complaint *complaint)
 	if (!aws->caller.credentials)
 		return false;
 	aws->caller.http = http_open(&options);
-	aws->profiles = profiles_new(&aws->caller, &aws->iam);
+	aws->identities = identities_new(&aws->settings, &aws->caller, &aws->sts, complaint);
+	if (!aws->identities)
+		return false;
+	aws->profiles = profiles_new(&aws->caller, aws->identities, &aws->iam);
 	if (!aws->caller.http || !aws->profiles)
 		return complain(complaint, "out of memory");
 	aws->batches = batches_new(&aws->settings, &aws->caller, aws->profiles, &aws->ec2, complaint);
@@ -80,6 +85,7 @@ void aws_close(struct aws *aws)
 	http_close(aws->caller.http);
 	batches_free(aws->batches);
 	profiles_free(aws->profiles);
+	identities_free(aws->identities);
 	credentials_free(aws->caller.credentials);
 	pthread_mutex_destroy(&aws->lock);
 	free(aws);
@@ -147,21 +153,28 @@ static int wait_time(const struct aws *aws, long long next, long long now)
 	return (int)((next - now + MILLISECOND - 1) / MILLISECOND);
 }
 
+static long long earlier(long long a, long long b)
+{
+	return a < b ? a : b;
+}
+
 void aws_run(struct aws *aws)
 {
 	for (;;) {
 		bool stopping;
 		struct confirmation *taken = inbox_take(aws, &stopping);
-		long long now, next, next_iam;
+		long long now, next;
 
 		inbox_ask(aws, taken);
 		now = monotonic_now();
 		questions_expire(&aws->questions, now);
+		/* in this order: each may hand questions on to the next */
 		next = batches_advance(aws->batches, now);
-		next_iam = profiles_advance(aws->profiles, now);
+		next = earlier(next, profiles_advance(aws->profiles, now));
+		next = earlier(next, identities_advance(aws->identities, now));
 		if (stopping && !taken && aws->questions.n_open == 0)
 			return;
-		http_step(aws->caller.http, wait_time(aws, next < next_iam ? next : next_iam, now));
+		http_step(aws->caller.http, wait_time(aws, next, now));
 	}
 }
 
@@ -171,5 +184,7 @@ void aws_counts_get(struct aws *aws, struct aws_counts *counts)
 	counts->failed_ec2 = aws->ec2.failed;
 	counts->calls_iam = aws->iam.calls;
 	counts->failed_iam = aws->iam.failed;
+	counts->calls_sts = aws->sts.calls;
+	counts->failed_sts = aws->sts.failed;
 	counts->cached_iam = aws->iam.cached;
 }

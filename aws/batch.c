@@ -218,7 +218,7 @@ static void queue_fault(struct question_queue *queue, const char *told)
 	}
 }
 
-/* True: there are claims with EC2's facts, and IAM is to be asked. Otherwise it has been answered. */
+/* True: there are claims with EC2's facts. Otherwise it has been answered. */
 static bool question_show(struct question *question, const struct facts *facts)
 {
 	struct confirmation *asked = question->asked;
@@ -231,11 +231,6 @@ static bool question_show(struct question *question, const struct facts *facts)
 	asked->claims = claims_new();
 	if (!asked->claims || !facts_copy(&asked->claims->facts, facts)) {
 		question_fault(question, "out of memory");
-		return false;
-	}
-	if (facts->profile_arn[0] == '\0') {
-		confirm_compare(asked, NULL);
-		question_answer(question, OK);
 		return false;
 	}
 	return true;

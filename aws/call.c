@@ -4,6 +4,7 @@
 
 #include "aws/ec2.h"
 #include "aws/iam.h"
+#include "aws/sts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 enum {
 	PATIENCE_MS = 4000, /* for one try: a call that hangs must leave time for another */
+	FORWARD_BYTES_MAX = 64 * 1024, /* of an answer about one caller */
 	PAUSE_FIRST_MS = 100,
 	PAUSE_DOUBLINGS = 5
 };
@@ -61,6 +63,18 @@ bool service_iam(struct service *service, const struct aws_region *region, const
 	if (endpoint[0] != '\0')
 		return endpoint_use(service, endpoint);
 	snprintf(service->url, sizeof(service->url), "https://%s/", region->iam_host);
+	return true;
+}
+
+/* The host is part of what a caller has signed: the region's own, never the global one. */
+bool service_sts(struct service *service, const struct aws_region *region, const char *endpoint)
+{
+	service->name = "sts";
+	service->region = region->name;
+	service->namespace = STS_NAMESPACE;
+	if (endpoint[0] != '\0')
+		return endpoint_use(service, endpoint);
+	snprintf(service->url, sizeof(service->url), "https://sts.%s.%s/", region->name, region->dns_suffix);
 	return true;
 }
 
@@ -114,28 +128,49 @@ static void call_done(struct http_request *request)
 	call->done(call, answer_read(call));
 }
 
-void call_send(
-	struct call *call, const struct caller *caller, const struct service *service, long long deadline)
+static void call_start(struct call *call, const struct caller *caller, const struct service *service,
+	struct http_request request, long long deadline)
 {
 	long long patience = monotonic_now() + PATIENCE_MS * MILLISECOND;
 
 	call->service = service;
 	call->code[0] = call->told[0] = '\0';
+	request.method = "POST";
+	request.deadline = deadline < patience ? deadline : patience;
+	request.done = call_done;
+	request.context = call;
+	call->request = request;
+	http_start(caller->http, &call->request);
+}
+
+void call_send(
+	struct call *call, const struct caller *caller, const struct service *service, long long deadline)
+{
 	credentials_lend(caller->credentials, &call->signature);
 	call->signature.region = service->region;
 	call->signature.service = service->name;
-	call->request = (struct http_request){
-		.method = "POST",
-		/* a form for which memory ran out must not go out half */
-		.url = call->form.failed ? "" : service->url,
-		.body = { (const unsigned char *)call->form.text, call->form.length },
-		.sign = &call->signature,
-		.deadline = deadline < patience ? deadline : patience,
-		.answer_max = XML_BYTES_MAX,
-		.done = call_done,
-		.context = call,
-	};
-	http_start(caller->http, &call->request);
+	call_start(call, caller, service,
+		(struct http_request){
+			/* a form for which memory ran out must not go out half */
+			.url = call->form.failed ? "" : service->url,
+			.body = { (const unsigned char *)call->form.text, call->form.length },
+			.sign = &call->signature,
+			.answer_max = XML_BYTES_MAX,
+		},
+		deadline);
+}
+
+void call_forward(struct call *call, const struct caller *caller, const struct service *service,
+	struct bytes body, const char *const *headers, long long deadline)
+{
+	call_start(call, caller, service,
+		(struct http_request){
+			.url = service->url,
+			.headers = headers,
+			.body = body,
+			.answer_max = FORWARD_BYTES_MAX,
+		},
+		deadline);
 }
 
 void call_clear(struct call *call)

@@ -25,6 +25,7 @@ struct service {
  */
 MUST_USE bool service_ec2(struct service *, const struct aws_region *, const char *endpoint);
 MUST_USE bool service_iam(struct service *, const struct aws_region *, const char *endpoint);
+MUST_USE bool service_sts(struct service *, const struct aws_region *, const char *endpoint);
 
 enum call_result {
 	CALL_ANSWERED, /* status 200: call->request.answer is there, to be read inside `done` */
@@ -47,6 +48,10 @@ struct call {
 
 /* Takes the form as the body. Must stay where it is until `done`; one call at a time in one struct. */
 void call_send(struct call *, const struct caller *, const struct service *, long long deadline);
+/* A request that somebody else has signed: `body` and `headers`, borrowed until `done`, go out as they are,
+ * and nothing of our own credentials with them. */
+void call_forward(struct call *, const struct caller *, const struct service *, struct bytes body,
+	const char *const *headers, long long deadline);
 /* An answer with status 200 that its reader did not understand: it may be an error all the same. */
 enum call_result call_reread(struct call *, const char *why);
 /* Frees the form. NULL is not fine. */

@@ -2,6 +2,7 @@
 #define AWS_CONFIRM_H
 /* What AWS itself says of an instance. One thread runs all calls; look-ups for one account and region travel
  * together. Answers are facts and checks; nothing here decides. */
+#include "verifier/caller.h"
 #include "verifier/claims.h"
 #include "verifier/proof.h"
 
@@ -20,7 +21,7 @@ struct aws_settings {
 	struct aws_account accounts[AWS_ACCOUNTS_MAX];
 	/* Development only: base URLs instead of the compiled hosts ("http://127.0.0.1:5000"); "": the
 	 * compiled ones. */
-	char ec2_endpoint[256], iam_endpoint[256];
+	char ec2_endpoint[256], iam_endpoint[256], sts_endpoint[256];
 };
 
 /* Reads our own credentials from the environment. NULL: the complaint says what is missing. Copies the
@@ -35,6 +36,7 @@ struct confirmation {
 	/* in */
 	const struct assertion *assertion;
 	const struct demand *demand;
+	const struct caller_proof *caller; /* with its binding; NULL: no caller-identity is demanded */
 	struct in_addr peer;
 	time_t now; /* the request's clock, for what EC2 may not show yet */
 	long long deadline; /* CLOCK_MONOTONIC nanoseconds: given up by then */
@@ -49,7 +51,13 @@ struct confirmation {
 
 /* From any thread; never blocks, never calls `done` itself. UNAVAILABLE: REASON_UPSTREAM, or
  * REASON_NOT_VISIBLE_YET when EC2 does not know the instance, it is still pending, or has no profile within
- * 60 s of its launch. */
+ * 60 s of its launch.
+ *
+ * With a `caller` STS is asked last, when all that EC2, IAM and the socket say fits. STS's word that the
+ * proof is false (it refuses the signature, key or token) is a failed check and not UNAVAILABLE. Where a
+ * check has failed before, STS is not asked, and the caller's checks are recorded as failed, "not asked": a
+ * stranger cannot make us call, and trouble at STS cannot turn a denial that is certain into "try again". All
+ * that EC2 and IAM say is recorded in either case. */
 void aws_confirm(struct aws *, struct confirmation *);
 
 /* The AWS thread's whole life; returns after aws_stop, when every question has been answered. */
@@ -58,7 +66,7 @@ void aws_stop(struct aws *);
 
 /* Counters since the start, for status and metrics. Safe from any thread. */
 struct aws_counts {
-	unsigned long calls_ec2, calls_iam, failed_ec2, failed_iam, cached_iam;
+	unsigned long calls_ec2, calls_iam, calls_sts, failed_ec2, failed_iam, failed_sts, cached_iam;
 };
 void aws_counts_get(struct aws *, struct aws_counts *);
 

@@ -40,18 +40,21 @@ struct lookup {
 
 struct profiles {
 	const struct caller *caller;
+	struct identities *identities;
 	struct profile_counts *counts;
 	LIST_HEAD(lookups, lookup) lookups;
 	struct cached cache[CACHE_SIZE];
 };
 
-struct profiles *profiles_new(const struct caller *caller, struct profile_counts *counts)
+struct profiles *profiles_new(
+	const struct caller *caller, struct identities *identities, struct profile_counts *counts)
 {
 	struct profiles *profiles = calloc(1, sizeof(*profiles));
 
 	if (!profiles)
 		return NULL;
 	profiles->caller = caller;
+	profiles->identities = identities;
 	profiles->counts = counts;
 	LIST_INIT(&profiles->lookups);
 	return profiles;
@@ -122,10 +125,11 @@ static void listing_begin(struct lookup *lookup)
 	lookup->began = monotonic_now();
 }
 
-static void question_compare(struct question *question, const struct iam_listing *listing)
+static void question_compare(
+	struct profiles *profiles, struct question *question, const struct iam_listing *listing)
 {
 	confirm_compare(question->asked, listing);
-	question_answer(question, OK);
+	identities_ask(profiles->identities, question);
 }
 
 /* Empties the queue first: an answer may bring the next question. */
@@ -136,8 +140,9 @@ static void lookup_deliver(struct lookup *lookup)
 	while ((question = STAILQ_FIRST(&lookup->waiting))) {
 		STAILQ_REMOVE_HEAD(&lookup->waiting, held);
 		if (question->asked)
-			question_compare(question, &lookup->listing);
-		question_free(question);
+			question_compare(lookup->profiles, question, &lookup->listing);
+		else
+			question_free(question);
 	}
 	lookup_free(lookup);
 }
@@ -257,8 +262,7 @@ static void question_from_cache(
 
 	profiles->counts->cached++;
 	strcpy(listing.listed, key->arn);
-	question_compare(question, &listing);
-	question_free(question);
+	question_compare(profiles, question, &listing);
 }
 
 void profiles_ask(struct profiles *profiles, struct question *question, const struct service *service)
@@ -267,6 +271,10 @@ void profiles_ask(struct profiles *profiles, struct question *question, const st
 	struct profile_key key;
 	struct lookup *lookup;
 
+	if (question->asked->claims->facts.profile_arn[0] == '\0') {
+		question_compare(profiles, question, NULL);
+		return;
+	}
 	memset(&key, 0, sizeof(key));
 	strcpy(key.account_id, assertion->account_id);
 	strcpy(key.role, assertion->role);

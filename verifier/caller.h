@@ -18,6 +18,11 @@ enum {
 
 #define REASON_CALLER "caller-identity"
 
+/* What is constant in the Authorization header; the signer, the parser and nobody else spell it. */
+#define CALLER_ALGORITHM "AWS4-HMAC-SHA256"
+#define CALLER_SIGNED_HEADERS "host;x-amz-date;x-amz-security-token;x-vouchsafe-binding"
+#define CALLER_SCOPE_END "/sts/aws4_request" /* behind key id, day and region */
+
 /* Validated copies; what aws/sts.c sends. */
 struct caller_proof {
 	char authorization[AUTHORIZATION_SIZE];

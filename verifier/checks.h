@@ -27,6 +27,12 @@
 #define CHECK_DOCUMENT_ZONE "document-availability-zone"
 #define CHECK_DOCUMENT_TIME "document-pending-time"
 
+/* who holds the credentials, where caller-identity is demanded; aws/sts.c */
+#define CHECK_CALLER_IDENTITY "caller-identity" /* STS confirms the signed request */
+#define CHECK_CALLER_ACCOUNT "caller-account" /* "<partition>:<account>" */
+#define CHECK_CALLER_ROLE "caller-role"
+#define CHECK_CALLER_SESSION "caller-session" /* the session's name is the instance id */
+
 /* bounds of the rule; policy/decide.c */
 #define CHECK_IMAGE "image"
 #define CHECK_LAUNCH_TEMPLATE "launch-template"

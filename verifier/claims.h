@@ -61,7 +61,7 @@ struct check {
 };
 
 /* Room for the longest texts of all checks: what a rule may say must never be too much for it. */
-enum { CHECKS_MAX = 40, CHECK_VALUE_MAX = 256, CHECKS_TEXT_MAX = 2 * CHECKS_MAX * (CHECK_VALUE_MAX + 1) + 1 };
+enum { CHECKS_MAX = 60, CHECK_VALUE_MAX = 256, CHECKS_TEXT_MAX = 2 * CHECKS_MAX * (CHECK_VALUE_MAX + 1) + 1 };
 
 struct claims {
 	struct facts facts;
