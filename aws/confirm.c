@@ -6,12 +6,16 @@
 #include "aws/iam.h"
 #include "aws/regions.h"
 #include "verifier/checks.h"
+#include "verifier/encoding.h"
 #include "verifier/reasons.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { VISIBLE_WITHIN = 60 /* seconds: EC2 is eventually consistent */ };
+enum {
+	DOCUMENT_SLACK = 300, /* seconds between a launch and its document's pending time */
+	VISIBLE_WITHIN = 60 /* seconds: EC2 is eventually consistent */
+};
 
 /* False where EC2 did not say when. */
 static bool launched_just_now(const struct facts *facts, time_t now)
@@ -96,6 +100,24 @@ static void check_role(
 		listing->no_such_role ? "NoSuchEntity" : listing->listed);
 }
 
+/* What the document says beyond the assertion, against EC2. Its pending time is that of the launch: a
+ * document of an earlier launch gives itself away. */
+static void check_document(struct claims *claims, const struct document *document)
+{
+	const struct facts *facts = &claims->facts;
+	char pending[TIMESTAMP_SIZE], launched[TIMESTAMP_SIZE] = "";
+	long long apart = (long long)facts->launch_time - document->pending_time;
+
+	check_equal(claims, CHECK_DOCUMENT_IMAGE, "ec2", document->image_id, facts->image_id);
+	check_equal(
+		claims, CHECK_DOCUMENT_ZONE, "ec2", document->availability_zone, facts->availability_zone);
+	timestamp_encode((long long)document->pending_time * 1000000, pending);
+	if (facts->launch_time)
+		timestamp_encode((long long)facts->launch_time * 1000000, launched);
+	check_add(claims, CHECK_DOCUMENT_TIME, "ec2",
+		facts->launch_time && apart >= -DOCUMENT_SLACK && apart <= DOCUMENT_SLACK, pending, launched);
+}
+
 void confirm_compare(struct confirmation *asked, const struct iam_listing *listing)
 {
 	const struct assertion *assertion = asked->assertion;
@@ -111,7 +133,13 @@ void confirm_compare(struct confirmation *asked, const struct iam_listing *listi
 	check_public_hostname(claims, assertion->public_hostname);
 	check_local_hostname(claims, assertion->local_hostname, asked->demand->first_label_hostname);
 	check_equal(claims, CHECK_SOURCE_IP, "ec2", assertion->source_ip, facts->primary_address);
-	proof_check_peer(claims, asked->demand, assertion, asked->peer, facts->public_address);
+	proof_compare(claims, &(struct comparison){ .demand = asked->demand,
+				      .assertion = assertion,
+				      .document = asked->document,
+				      .peer = asked->peer,
+				      .public_address = facts->public_address });
+	if (asked->document)
+		check_document(claims, asked->document);
 	check_equal(claims, CHECK_STATE, "ec2", "running", facts->state);
 	check_role(claims, assertion, listing);
 }

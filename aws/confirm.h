@@ -36,6 +36,7 @@ struct confirmation {
 	/* in */
 	const struct assertion *assertion;
 	const struct demand *demand;
+	const struct document *document; /* verified; NULL: none is demanded */
 	const struct caller_proof *caller; /* with its binding; NULL: no caller-identity is demanded */
 	struct in_addr peer;
 	time_t now; /* the request's clock, for what EC2 may not show yet */

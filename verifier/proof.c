@@ -70,34 +70,33 @@ enum outcome proof_verify(const struct question_offline *q, struct proof *proof,
 	return outcome;
 }
 
-static void compare_peer(struct claims *claims, const struct question_offline *q, const char *public_address)
+static void compare_peer(struct claims *claims, const struct comparison *c)
 {
 	char observed[ADDRESS_SIZE];
 
-	inet_ntop(AF_INET, &q->peer, observed, sizeof(observed));
-	if (!q->demand->public_address)
-		check_equal(claims, CHECK_PEER_ADDRESS, "socket", q->assertion->source_ip, observed);
-	else if (public_address)
-		check_add(claims, CHECK_PEER_ADDRESS, "socket", strcmp(public_address, observed) == 0,
-			public_address[0] ? public_address : "a public address", observed);
+	inet_ntop(AF_INET, &c->peer, observed, sizeof(observed));
+	if (!c->demand->public_address)
+		check_equal(claims, CHECK_PEER_ADDRESS, "socket", c->assertion->source_ip, observed);
+	else if (c->public_address)
+		check_add(claims, CHECK_PEER_ADDRESS, "socket", strcmp(c->public_address, observed) == 0,
+			c->public_address[0] ? c->public_address : "a public address", observed);
 }
 
-void proof_compare(struct claims *claims, const struct question_offline *q, const struct proof *proof,
-	const char *public_address)
+void proof_compare(struct claims *claims, const struct comparison *c)
 {
-	const struct assertion *assertion = q->assertion;
-	const struct document *document = proof->document;
+	const struct assertion *said = c->assertion;
+	const struct document *document = c->document;
 
-	compare_peer(claims, q, public_address);
+	compare_peer(claims, c);
 	if (!document)
 		return;
-	check_equal(claims, CHECK_DOCUMENT_INSTANCE_ID, REASON_DOCUMENT, assertion->instance_id,
+	check_equal(claims, CHECK_DOCUMENT_INSTANCE_ID, REASON_DOCUMENT, said->instance_id,
 		document->instance_id);
-	check_equal(claims, CHECK_DOCUMENT_ACCOUNT_ID, REASON_DOCUMENT, assertion->account_id,
-		document->account_id);
-	check_equal(claims, CHECK_DOCUMENT_REGION, REASON_DOCUMENT, assertion->region, document->region);
-	check_equal(claims, CHECK_DOCUMENT_INSTANCE_TYPE, REASON_DOCUMENT, assertion->instance_type,
+	check_equal(
+		claims, CHECK_DOCUMENT_ACCOUNT_ID, REASON_DOCUMENT, said->account_id, document->account_id);
+	check_equal(claims, CHECK_DOCUMENT_REGION, REASON_DOCUMENT, said->region, document->region);
+	check_equal(claims, CHECK_DOCUMENT_INSTANCE_TYPE, REASON_DOCUMENT, said->instance_type,
 		document->instance_type);
-	check_equal(claims, CHECK_DOCUMENT_PRIVATE_IP, REASON_DOCUMENT, assertion->source_ip,
-		document->private_ip);
+	check_equal(
+		claims, CHECK_DOCUMENT_PRIVATE_IP, REASON_DOCUMENT, said->source_ip, document->private_ip);
 }

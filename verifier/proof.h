@@ -41,9 +41,18 @@ void proof_clear(struct proof *);
  */
 MUST_USE enum outcome proof_verify(const struct question_offline *, struct proof *, struct reason *);
 
-/* Adds the checks of peer and document against the assertion. With a public address only EC2 can tell the
- * peer's: `public_address` is NULL before it was asked (no check then), "" where it gave none. */
-void proof_compare(
-	struct claims *, const struct question_offline *, const struct proof *, const char *public_address);
+/* What is compared with the assertion without asking anybody. All borrowed. */
+struct comparison {
+	const struct demand *demand;
+	const struct assertion *assertion;
+	const struct document *document; /* NULL: none was demanded */
+	struct in_addr peer;
+	/* With a public address only EC2 can tell the peer's: NULL before it was asked (no check then), ""
+	 * where it gave none. */
+	const char *public_address;
+};
+
+/* Adds the checks of peer and document against the assertion. */
+void proof_compare(struct claims *, const struct comparison *);
 
 #endif
