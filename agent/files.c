@@ -40,6 +40,10 @@ bool folder_open(const char *path, struct folder *folder, struct complaint *comp
 		failed(folder, "cannot open the folder", "", complaint);
 		goto out;
 	}
+	if (status.st_uid != geteuid()) {
+		complain(complaint, "%s: belongs to somebody else; chown it to the agent's user", path);
+		goto out;
+	}
 	if (status.st_mode & 022) {
 		complain(complaint, "%s: others than its owner may write in it; chmod go-w %s", path, path);
 		goto out;

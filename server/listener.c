@@ -17,15 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
 	CONNECTION_MEMORY = 8 * 1024,
-	CONNECTIONS_MOST =
-		60000, /* far above what the pipeline lets in: libmicrohttpd's own limit misbehaves */
+	CONNECTIONS_MOST = 60000,
 	BEHIND_DOOR_MOST = 40000, /* with a door: beyond that limit libmicrohttpd would hang for ever */
+	DESCRIPTORS_KEPT =
+		256, /* for AWS, the vault, the store: what an accepted request needs to be answered */
 	IDLE_SECONDS = 30
 };
 
@@ -481,7 +483,27 @@ static void connection_notify(void *cls, struct MHD_Connection *connection, void
 		door_leave(listener->door);
 }
 
-/* `fd`: the listening socket, or -1 where a door has it. */
+/* So many that those who are let in can be served as well. */
+static unsigned connections_allowed(unsigned most)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= most + DESCRIPTORS_KEPT)
+		return most;
+	return (unsigned)(limit.rlim_cur > 2 * DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT
+								: limit.rlim_cur / 2);
+}
+
+/* An inactive connection is closed no later than a request would be given up. */
+static unsigned idle_seconds(const struct server *server)
+{
+	long long deadline = (server->config->deadline_ms + 999) / 1000;
+
+	return (unsigned)(deadline < IDLE_SECONDS ? deadline : IDLE_SECONDS);
+}
+
+/* `fd`: the listening socket, or -1 where a door has it: the door counts then, and libmicrohttpd's own limit,
+ * beyond which it would hang for ever, stays far above. */
 static bool daemon_start(struct listener *listener, int fd)
 {
 	const unsigned flags = MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
@@ -493,8 +515,10 @@ static bool daemon_start(struct listener *listener, int fd)
 		fd < 0 ? socket + 1 : socket, MHD_OPTION_URI_LOG_CALLBACK, call_begin, listener,
 		MHD_OPTION_NOTIFY_COMPLETED, call_end, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_notify,
 		listener, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_LIMIT,
+		fd < 0 ? CONNECTIONS_MOST : connections_allowed(CONNECTIONS_MOST),
+		MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds(listener->server), MHD_OPTION_STRICT_FOR_CLIENT,
+		1, MHD_OPTION_END);
 	return listener->daemon != NULL;
 }
 
@@ -503,7 +527,7 @@ static bool listener_start(struct listener *listener, int fd)
 {
 	const struct door_settings settings = { .fd = fd,
 		.forwarding = listener->forwarding,
-		.most = BEHIND_DOOR_MOST,
+		.most = connections_allowed(BEHIND_DOOR_MOST),
 		.admit = connection_add,
 		.context = listener };
 

@@ -107,15 +107,15 @@ static bool process_protect(struct complaint *complaint)
 
 /* A descriptor for each waiting agent: as many as the system allows, where a shell or container starts us
  * with the usual 1024. The `waiting` of the configuration is the limit that answers. */
-static void descriptors_allow(void)
+static void descriptors_allow(const struct config *config)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		log_line(LOG_WARNING, "few-descriptors", "text", strerror(errno), "mend",
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < config->waiting)
+		log_line(LOG_WARNING, "few-descriptors", "text", "fewer than limits.waiting", "mend",
 			"raise RLIMIT_NOFILE (systemd: LimitNOFILE=65536)", NULL);
 }
 
@@ -322,7 +322,7 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	p->server.metrics = metrics_new();
 	if (!p->server.metrics)
 		return complain(complaint, "out of memory");
-	descriptors_allow();
+	descriptors_allow(&p->config);
 	if (p->config.development)
 		log_line(LOG_WARNING, "development", "text",
 			"\"development\": true: AWS's answers may come from anyone; never for real secrets",

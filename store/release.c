@@ -271,7 +271,7 @@ bool release_burn(struct store *store, struct shelf *shelf, struct item *item)
 		.launch_time = record->claims ? (long long)record->claims->facts.launch_time : 0,
 		.now_us = record->now_us,
 		.retry_until_us = record->now_us + decision->retry_window * 1000 };
-	bool burned = false, full;
+	bool burned = false, full, spent;
 
 	if (!release_id_make(record->now_us, item->release_id))
 		return sql_complain(store->sql, "no random bytes for a release id");
@@ -284,6 +284,9 @@ bool release_burn(struct store *store, struct shelf *shelf, struct item *item)
 	}
 	if (decision->first_use_allowed &&
 		!ledger_burn(store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE, &burned))
+		return false;
+	/* a re-arm that stands open is spent by whatever first use comes: it never adds a second one */
+	if (burned && !rearm_spend(store, &burn, &spent, item->comment))
 		return false;
 	if (burned)
 		return grant_make(store, shelf, item, false);

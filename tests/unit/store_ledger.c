@@ -348,6 +348,23 @@ static void rearm_without_a_row_stands_in_for_the_window(void **state)
 	assert_int_equal(release_at(store, 1, 2, T0, NULL), REFUSED);
 }
 
+/* Armed before it had anything: the ordinary first use that comes spends it, and there is no second one. */
+static void rearm_is_spent_by_an_ordinary_first_use(void **state)
+{
+	struct store *store = ((struct scene *)*state)->store;
+	struct ledger_row row;
+	json_t *event;
+
+	assert_int_equal(rearm(store, 1, T0, NULL), OK);
+	assert_int_equal(release_at(store, 1, 1, T0 + MINUTE, NULL), OK);
+	event = newest_event(store);
+	assert_non_null(strstr(said(event, "comment"), "re-arm"));
+	json_decref(event);
+	show(store, 1, &row);
+	assert_int_equal(row.spent_us, T0 + MINUTE);
+	assert_int_equal(release_at(store, 1, 2, T0 + 2 * MINUTE, NULL), REFUSED);
+}
+
 static void rearm_of_the_same_key_is_spent_last(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
@@ -583,6 +600,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rearm_ends_at_its_time, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_for_one_key, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_without_a_row_stands_in_for_the_window, begin, end),
+		cmocka_unit_test_setup_teardown(rearm_is_spent_by_an_ordinary_first_use, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_of_the_same_key_is_spent_last, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(acknowledging, begin, end),
