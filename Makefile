@@ -7,7 +7,7 @@ SANITIZE ?= 0
 # Debian 12 packages: to build, and (more) to test and lint. Installed by `make packages` only where missing.
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
 	libsqlite3-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
-PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 valgrind prometheus haproxy awscli \
+PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 valgrind prometheus haproxy awscli python3-botocore \
 	python3-jsonschema python3-yaml shellcheck
 PACKAGES_LINT := $(PACKAGES_TEST) clang-format cppcheck
 INSTALL := tests/install-packages
@@ -38,6 +38,7 @@ $(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildca
 VAULT_CLIENT := client file frame log node_key setup_client
 vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
 vault_member_o := $(filter-out $(BUILD)/obj/vault/client.o $(BUILD)/obj/vault/node_key.o $(BUILD)/obj/vault/setup_client.o,$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
+server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured)
 server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
 agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
 member_lib_o := $(filter-out $(BUILD)/obj/vault/main.o,$(vault_member_o))
@@ -52,7 +53,7 @@ vouchsafe-vault_o := $(verifier_o) $(vault_member_o)
 vouchsafe-vault_l := -lp11-kit -ljansson -lcrypto -ldl
 vouchsafe-agent_o := $(verifier_o) $(BUILD)/obj/aws/http_curl.o $(agent_o)
 vouchsafe-agent_l := -lcurl -ljansson -lcrypto
-vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(BUILD)/obj/server/config.o $(cli_o)
+vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
 
 .PHONY: help all programs tools demo test check lint format bench install clean packages packages-test packages-lint
@@ -90,7 +91,7 @@ unit_aws := $(verifier_o) $(aws_o)
 unit_store := $(verifier_o) $(policy_o) $(store_o)
 unit_vault := $(verifier_o) $(policy_o) $(store_o) $(vault_client_o) $(filter-out $(vault_client_o),$(member_lib_o))
 unit_agent := $(verifier_o) $(BUILD)/obj/aws/http_curl.o $(agent_lib_o)
-unit_cli := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(BUILD)/obj/server/config.o $(filter-out $(BUILD)/obj/cli/main.o,$(cli_o))
+unit_cli := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(filter-out $(BUILD)/obj/cli/main.o,$(cli_o))
 unit_server := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_lib_o)
 UNIT_LIBS := -lmicrohttpd -lcurl -ljansson -lcrypto -lsqlite3 -lxml2 -lp11-kit -ldl -lcmocka
 

@@ -156,6 +156,11 @@ bool rule_unbound_key(const struct rule *rule)
 	return rule->unbound_key;
 }
 
+bool rule_demands_document(const struct rule *rule)
+{
+	return rule->demand.document;
+}
+
 const char *rule_account(const struct rule *rule, size_t i)
 {
 	return i < rule->accounts.n ? rule->accounts.values[i] : NULL;

@@ -23,6 +23,7 @@ const struct rule *policy_rule(const struct policy *, size_t i);
 const char *rule_name(const struct rule *);
 const char *rule_role(const struct rule *);
 bool rule_unbound_key(const struct rule *);
+bool rule_demands_document(const struct rule *);
 /* The rule's accounts, regions and secrets: element i, NULL after the last. */
 const char *rule_account(const struct rule *, size_t i);
 const char *rule_region(const struct rule *, size_t i);

@@ -17,41 +17,6 @@
 
 enum { CONFIG_BYTES_MAX = 1 << 20, WAITING_DEFAULT = 20000 };
 
-/* The whole file; the caller frees. NULL with a complaint. */
-static unsigned char *file_read(const char *path, size_t max, size_t *length, struct complaint *complaint)
-{
-	unsigned char *text = NULL;
-	struct stat status;
-	ssize_t got;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &status) != 0) {
-		complain(complaint, "%s: %s", path, strerror(errno));
-		goto out;
-	}
-	if (!S_ISREG(status.st_mode) || status.st_size > (off_t)max) {
-		complain(complaint, "%s: not a regular file of at most %zu bytes", path, max);
-		goto out;
-	}
-	text = malloc((size_t)status.st_size + 1);
-	*length = 0;
-	while (text && *length < (size_t)status.st_size) {
-		got = read(fd, text + *length, (size_t)status.st_size - *length);
-		if (got <= 0)
-			break;
-		*length += (size_t)got;
-	}
-	if (!text || *length < (size_t)status.st_size) {
-		complain(complaint, "%s: could not be read whole", path);
-		free(text);
-		text = NULL;
-	}
-out:
-	if (fd >= 0)
-		close(fd);
-	return text;
-}
-
 /* ---- single settings */
 
 /* "10.0.0.1:8443" */
@@ -325,7 +290,7 @@ static bool endpoint_load(
 static bool aws_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
 	static const char *const known[] = { "accounts", "endpoints", NULL };
-	static const char *const services[] = { "ec2", "iam", NULL };
+	static const char *const services[] = { "ec2", "iam", "sts", NULL };
 	struct member aws = member_of(root, "aws");
 	struct member endpoints = member_of(&aws, "endpoints");
 
@@ -339,7 +304,8 @@ static bool aws_load(struct config *config, const struct member *root, struct co
 			"then");
 	return member_object(&endpoints, services, complaint) &&
 	       endpoint_load(&endpoints, "ec2", config->aws.ec2_endpoint, complaint) &&
-	       endpoint_load(&endpoints, "iam", config->aws.iam_endpoint, complaint);
+	       endpoint_load(&endpoints, "iam", config->aws.iam_endpoint, complaint) &&
+	       endpoint_load(&endpoints, "sts", config->aws.sts_endpoint, complaint);
 }
 
 /* ---- audit access */
@@ -429,11 +395,19 @@ static bool node_load(struct config *config, const struct member *root, struct c
 	return !development.value || member_boolean(&development, &config->development, complaint);
 }
 
+static bool certificates_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	struct member member = member_of(root, "identity_certificates");
+
+	return !member.value ||
+	       path_load(config, root, "identity_certificates", config->identity_certificates, complaint);
+}
+
 static bool root_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
 	static const char *const known[] = { "node", "listen", "ops_listen", "deadline", "drain", "limits",
-		"trusted_proxies", "forwarded_by", "proxy_hops", "store", "policy", "vault", "aws",
-		"audit_access", "development", NULL };
+		"trusted_proxies", "forwarded_by", "proxy_hops", "store", "policy", "vault",
+		"identity_certificates", "aws", "audit_access", "development", NULL };
 
 	config->deadline_ms = 10000;
 	return member_object(root, known, complaint) && node_load(config, root, complaint) &&
@@ -444,7 +418,8 @@ static bool root_load(struct config *config, const struct member *root, struct c
 	       store_load(config, root, complaint) &&
 	       path_load(config, root, "policy", config->policy, complaint) &&
 	       path_load(config, root, "vault", config->vault, complaint) &&
-	       aws_load(config, root, complaint) && accesses_load(config, root, complaint);
+	       certificates_load(config, root, complaint) && aws_load(config, root, complaint) &&
+	       accesses_load(config, root, complaint);
 }
 
 bool config_load(const char *path, struct config *config, struct complaint *complaint)
@@ -458,7 +433,7 @@ bool config_load(const char *path, struct config *config, struct complaint *comp
 	memset(config, 0, sizeof(*config));
 	if (snprintf(config->path, sizeof(config->path), "%s", path) >= (int)sizeof(config->path))
 		return complain(complaint, "%s: the path is too long", path);
-	text = file_read(path, CONFIG_BYTES_MAX, &length, complaint);
+	text = config_file_read(path, CONFIG_BYTES_MAX, &length, complaint);
 	if (!text)
 		return false;
 	file = jsonfile_parse(path, (struct bytes){ text, length }, complaint);
@@ -469,72 +444,4 @@ bool config_load(const char *path, struct config *config, struct complaint *comp
 	jsonfile_free(file);
 	free(text);
 	return loaded;
-}
-
-/* ---- the policy that goes with it */
-
-static bool region_configured(const struct aws_account *account, const char *region)
-{
-	unsigned i;
-
-	for (i = 0; i < account->n_regions; i++)
-		if (strcmp(account->regions[i], region) == 0)
-			return true;
-	return false;
-}
-
-static const struct aws_account *account_configured(const struct config *config, const char *id)
-{
-	unsigned i;
-
-	for (i = 0; i < config->aws.n_accounts; i++)
-		if (strcmp(config->aws.accounts[i].id, id) == 0)
-			return &config->aws.accounts[i];
-	return NULL;
-}
-
-static bool rule_configured(const struct config *config, const struct rule *rule, struct complaint *complaint)
-{
-	const struct aws_account *account;
-	const char *id;
-	const char *region;
-	size_t i;
-	size_t j;
-
-	for (i = 0; (id = rule_account(rule, i)); i++) {
-		account = account_configured(config, id);
-		if (!account)
-			return complain(complaint,
-				"%s: rule \"%s\" names account %s, which %s does not configure under "
-				"aws.accounts",
-				config->policy, rule_name(rule), id, config->path);
-		for (j = 0; (region = rule_region(rule, j)); j++)
-			if (!region_configured(account, region))
-				return complain(complaint,
-					"%s: rule \"%s\" names region %s, which %s does not configure for "
-					"account %s",
-					config->policy, rule_name(rule), region, config->path, id);
-	}
-	return true;
-}
-
-struct policy *config_policy(const struct config *config, struct complaint *complaint)
-{
-	struct policy *policy;
-	unsigned char *text;
-	size_t length;
-	size_t i;
-
-	text = file_read(config->policy, POLICY_BYTES_MAX, &length, complaint);
-	if (!text)
-		return NULL;
-	policy = policy_load(config->policy, (struct bytes){ text, length }, complaint);
-	free(text);
-	for (i = 0; policy && i < policy_rules(policy); i++) {
-		if (rule_configured(config, policy_rule(policy, i), complaint))
-			continue;
-		policy_free(policy);
-		policy = NULL;
-	}
-	return policy;
 }

@@ -5,6 +5,7 @@
 #include "aws/confirm.h"
 #include "policy/policy.h"
 #include "server/forwarded.h"
+#include "verifier/anchors.h"
 
 #include <limits.h>
 #include <netinet/in.h>
@@ -28,6 +29,7 @@ struct config {
 	char store[STORE_URI_MAX]; /* "sqlite:/path" */
 	char policy[PATH_MAX];
 	char vault[PATH_MAX];
+	char identity_certificates[PATH_MAX]; /* folder of REGION.pem; "": none */
 	struct aws_settings aws;
 	unsigned n_access;
 	struct audit_access access[AUDIT_ACCESS_MAX];
@@ -38,8 +40,17 @@ struct config {
  * line, column and the mend. */
 MUST_USE bool config_load(const char *path, struct config *, struct complaint *);
 
+/* Loads the folder of certificates for identity documents; without one there are no anchors, and no rule may
+ * demand a document. A file whose name is no region, or that holds no such certificate, is an error. NULL
+ * with a complaint; the caller owns the reference. */
+struct anchors *config_anchors(const struct config *, struct complaint *);
+
 /* Loads the policy file that the configuration names, and checks that each rule's accounts and regions are
- * configured. NULL with a complaint; the caller owns the reference. */
-struct policy *config_policy(const struct config *, struct complaint *);
+ * configured, and that there is a certificate for each region of a rule that demands a document. NULL with a
+ * complaint; the caller owns the reference. */
+struct policy *config_policy(const struct config *, const struct anchors *, struct complaint *);
+
+/* The whole of a regular file of at most `max` bytes; the caller frees. NULL with a complaint. */
+unsigned char *config_file_read(const char *path, size_t max, size_t *length, struct complaint *);
 
 #endif

@@ -545,6 +545,13 @@ bool vault_acknowledgement_valid(
 	       CRYPTO_memcmp(right, acknowledgement, ACKNOWLEDGEMENT_SIZE - 1) == 0;
 }
 
+const unsigned char *vault_challenge_key(const struct vault *vault)
+{
+	const struct node_key *keys = atomic_load(&((struct vault *)vault)->keys);
+
+	return keys != NULL ? node_key_challenge(keys) : NULL;
+}
+
 void vault_cursor_mac(const struct vault *vault, struct bytes cursor, unsigned char mac[32])
 {
 	const struct node_key *keys = atomic_load(&((struct vault *)vault)->keys);

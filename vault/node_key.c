@@ -18,7 +18,7 @@ enum { KEY = 32 };
 
 struct node_key {
 	bool on_page; /* a locked page of its own: the process has no secure heap */
-	unsigned char acknowledgement[KEY], cursor[KEY];
+	unsigned char acknowledgement[KEY], cursor[KEY], challenge[KEY];
 };
 
 static struct node_key *locked_new(struct complaint *complaint)
@@ -79,7 +79,8 @@ struct node_key *node_key_new(const unsigned char key[32], struct complaint *com
 	EVP_KDF_CTX *kdf = hkdf != NULL ? EVP_KDF_CTX_new(hkdf) : NULL;
 
 	if (keys != NULL && (kdf == NULL || !derive(kdf, key, "vouchsafe ack v1", keys->acknowledgement) ||
-				    !derive(kdf, key, "vouchsafe cursor v1", keys->cursor))) {
+				    !derive(kdf, key, "vouchsafe cursor v1", keys->cursor) ||
+				    !derive(kdf, key, "vouchsafe challenge v1", keys->challenge))) {
 		complain(complaint, "the node's keys cannot be derived");
 		node_key_free(keys);
 		keys = NULL;
@@ -107,6 +108,11 @@ bool node_key_acknowledgement(
 	base64url_encode((struct bytes){ mac, sizeof(mac) }, text);
 	OPENSSL_cleanse(mac, sizeof(mac));
 	return true;
+}
+
+const unsigned char *node_key_challenge(const struct node_key *keys)
+{
+	return keys->challenge;
 }
 
 bool node_key_cursor_mac(const struct node_key *keys, struct bytes cursor, unsigned char mac[32])

@@ -45,6 +45,8 @@ enum { ACKNOWLEDGEMENT_SIZE = 44 }; /* base64url of 32 bytes and NUL */
 
 /* The MAC that an agent returns for a release; constant-time comparison. */
 bool vault_acknowledgement_valid(const struct vault *, const char *release_id, const char *acknowledgement);
+/* The key of challenges, 32 bytes; borrowed until vault_close. NULL before vault_take_node_key. */
+const unsigned char *vault_challenge_key(const struct vault *);
 /* A MAC for the audit cursor. */
 void vault_cursor_mac(const struct vault *, struct bytes cursor, unsigned char mac[32]);
 

@@ -82,16 +82,18 @@ static const char *text_or(const json_t *object, const char *member, const char 
 static bool key_add(struct state *state, const json_t *arguments, json_t *account)
 {
 	const char *token = text_of(arguments, "session_token");
-	char made_id[ID_SIZE], made_secret[ID_SIZE];
+	char made_id[ID_SIZE], made_secret[ID_SIZE], user_id[ID_SIZE];
 	const char *id, *secret;
 
-	if (!id_capitals(made_id, *token ? "ASIA" : "AKIA", 16) || !id_capitals(made_secret, "", ID_SIZE - 1))
+	if (!id_capitals(made_id, *token ? "ASIA" : "AKIA", 16) || !id_capitals(user_id, "AIDA", 17) ||
+		!id_capitals(made_secret, "", ID_SIZE - 1))
 		return false;
 	id = text_or(arguments, "access_key_id", made_id);
 	secret = text_or(arguments, "secret_access_key", made_secret);
 	return state_put_key(state, id,
-		       json_pack("{ss ss ss ss}", "id", id, "account", text_of(account, "id"), "secret",
-			       secret, "token", token)) &&
+		       json_pack("{ss ss ss ss ss ss}", "id", id, "account", text_of(account, "id"), "secret",
+			       secret, "token", token, "user", text_of(arguments, "user"), "user_id",
+			       user_id)) &&
 	       set_text(account, "access_key_id", id) && set_text(account, "secret_access_key", secret) &&
 	       set_text(account, "session_token", token);
 }
@@ -99,7 +101,7 @@ static bool key_add(struct state *state, const json_t *arguments, json_t *accoun
 json_t *account_add(struct state *state, const json_t *arguments, struct refusal *refusal)
 {
 	static const char *const known[] = { "id", "partition", "access_key_id", "secret_access_key",
-		"session_token", NULL };
+		"session_token", "user", NULL };
 	const char *id = text_of(arguments, "id"), *partition = text_or(arguments, "partition", "aws");
 	json_t *account;
 

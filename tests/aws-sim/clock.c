@@ -30,6 +30,14 @@ void time_write_seconds(time_t time, char text[TIME_SIZE])
 	time_format(time, "Z", text);
 }
 
+void time_write_compact(time_t time, char text[COMPACT_TIME_SIZE])
+{
+	struct tm tm = { 0 };
+
+	gmtime_r(&time, &tm);
+	strftime(text, COMPACT_TIME_SIZE, "%Y%m%dT%H%M%SZ", &tm);
+}
+
 /* "Z" or "+01:30", and nothing behind it. */
 static bool offset_read(const char *text, long *seconds)
 {

@@ -14,6 +14,7 @@ void time_write_seconds(time_t, char text[TIME_SIZE]);
 /* RFC 3339, with or without a fraction (which is dropped), any offset. */
 bool time_read(const char *text, time_t *);
 /* "20121016T200013Z", as SigV4 writes it. */
+void time_write_compact(time_t, char text[COMPACT_TIME_SIZE]);
 bool time_read_compact(const char *text, time_t *);
 
 #endif

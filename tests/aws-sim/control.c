@@ -2,7 +2,7 @@
  * with `error`, and a status of its own. For tests and people at the same machine: it asks nobody who they
  * are.
  *
- *   account    id, [partition, access_key_id, secret_access_key, session_token]; again: one more key
+ *   account    id, [partition, access_key_id, secret_access_key, session_token, user]; again: one more key
  *   role       account, name, [path, profiles: list of name and path]; without: one of the role's name
  *   launch     account, region, [id, role | profile, launch_template, auto_scaling_group, and members]
  *   stop       instance
@@ -12,12 +12,21 @@
  *   instances  [account, region, instance]
  *   fault      action, mode, [times: 1, or -1 for ever; instance, delay_ms, field, value]; or clear
  *   counters   [reset]
+ *   last       action: its last request as it came, whether it was answered or refused
+ *   credentials  instance: those that it has now of its role
+ *   rotate     instance: new ones; the ones before stay good until they expire
+ *   expire     instance | access_key_id: from now on they are; an instance goes on giving them out
+ *   assume     account, role, session: credentials of somebody else who assumed the role
+ *   certificate  region: what it signs identity documents with
  *
  * Members are those of instance_fields.c, modes those of fault.c. A profile is named by its name in the
- * account, by any ARN, or "" for none. For IAM a fault's `instance` is a role's name. Actions are
- * DescribeInstances, ListInstanceProfilesForRole, metadata-token, metadata, or * for all. */
+ * account, by any ARN, or "" for none. For IAM a fault's `instance` is a role's name, for STS a session's.
+ * A key without a user is the root's. Actions are DescribeInstances, ListInstanceProfilesForRole,
+ * GetCallerIdentity, metadata-token, metadata, or * for all. */
 #include "tests/aws-sim/account.h"
+#include "tests/aws-sim/credentials.h"
 #include "tests/aws-sim/instance.h"
+#include "tests/aws-sim/region_key.h"
 #include "tests/aws-sim/sim.h"
 
 #include <stdlib.h>
@@ -36,6 +45,11 @@ static const struct verb {
 	{ "terminate", instance_terminate, true },
 	{ "set", instance_set, true },
 	{ "instances", instance_list, false },
+	{ "credentials", credentials_show, false },
+	{ "rotate", credentials_rotate, true },
+	{ "expire", credentials_expire, true },
+	{ "assume", credentials_assume, true },
+	{ "certificate", region_certificate, false },
 };
 
 static json_t *verb_perform(
@@ -45,6 +59,8 @@ static json_t *verb_perform(
 		return fault_control(&sim->faults, arguments, refusal);
 	if (!strcmp(name, "counters"))
 		return count_control(sim->counters, arguments, refusal);
+	if (!strcmp(name, "last"))
+		return record_control(sim->last, arguments, refusal);
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
 		if (strcmp(verbs[i].name, name) != 0)
 			continue;

@@ -456,6 +456,7 @@ const struct service ec2_service = {
 	.version = "2016-11-15",
 	.namespace = "http://ec2.amazonaws.com/doc/2016-11-15/",
 	.content_type = "text/xml;charset=UTF-8",
+	.declared = true,
 	.indent = 4,
 	.throttled_status = 503,
 	.throttled_code = "RequestLimitExceeded",
@@ -466,6 +467,9 @@ const struct service ec2_service = {
 	.expired_status = 400,
 	.expired_code = "RequestExpired",
 	.expired_text = "Request has expired.",
+	.token_expired_status = 400,
+	.token_expired_code = "RequestExpired",
+	.token_expired_text = "Request has expired.",
 	.actions = actions,
 	.error = ec2_error,
 };

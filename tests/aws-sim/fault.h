@@ -9,9 +9,12 @@ enum fault_mode {
 	/* of a whole call: the answer is another, or spoilt on its way */
 	FAULT_THROTTLE,
 	FAULT_ERROR_500,
+	FAULT_ERROR_503,
 	FAULT_ERROR_200,
 	FAULT_EMPTY,
 	FAULT_GARBAGE,
+	FAULT_JSON_BODY, /* the XML as a string inside JSON */
+	FAULT_REPLACE_BODY, /* the value instead */
 	FAULT_RESET,
 	FAULT_RESET_MIDWAY,
 	FAULT_SHORT_BODY,
@@ -33,7 +36,7 @@ enum fault_mode {
 struct fault {
 	char action[64]; /* "DescribeInstances", ..., "metadata", or "*" for all */
 	enum fault_mode mode;
-	char field[160], value[512];
+	char field[160], value[4096];
 	char instance[40]; /* "": any */
 	long times; /* still to come; -1: for ever */
 	unsigned delay_ms;

@@ -24,10 +24,10 @@ struct listener {
 	bool ending;
 };
 
-/* A request's body on its way in. */
+/* A request on its way in. */
 struct incoming {
-	struct buffer body;
-	bool too_large;
+	struct buffer target, body;
+	bool begun, too_large;
 };
 
 /* A body on its way out through a callback. */
@@ -232,6 +232,18 @@ static enum MHD_Result request_answer(struct listener *listener, struct MHD_Conn
 	return result;
 }
 
+/* Called with the target before anything is done with it; what it returns is the request's state. */
+static void *request_begin(void *context, const char *target, struct MHD_Connection *connection)
+{
+	struct incoming *incoming = calloc(1, sizeof *incoming);
+
+	(void)context;
+	(void)connection;
+	if (incoming)
+		buffer_add(&incoming->target, target, strlen(target) + 1);
+	return incoming;
+}
+
 static enum MHD_Result request_step(void *context, struct MHD_Connection *connection, const char *path,
 	const char *method, const char *version, const char *data, size_t *length, void **state)
 {
@@ -239,10 +251,13 @@ static enum MHD_Result request_step(void *context, struct MHD_Connection *connec
 	struct request request = { .method = method, .path = path };
 
 	(void)version;
-	if (!incoming) {
-		incoming = *state = calloc(1, sizeof *incoming);
-		return incoming ? MHD_YES : MHD_NO;
+	if (!incoming || incoming->target.failed)
+		return MHD_NO;
+	if (!incoming->begun) {
+		incoming->begun = true;
+		return MHD_YES;
 	}
+	request.target = incoming->target.data;
 	if (!*length)
 		return request_answer(context, connection, &request, incoming);
 	if (incoming->body.length + *length > REQUEST_BODY_MAX)
@@ -261,8 +276,10 @@ static void request_end(
 	(void)context;
 	(void)connection;
 	(void)code;
-	if (incoming)
+	if (incoming) {
+		buffer_clear(&incoming->target);
 		buffer_clear(&incoming->body);
+	}
 	free(incoming);
 	*state = NULL;
 }
@@ -298,9 +315,9 @@ struct listener *listener_open(uint16_t port, http_route *route, void *context)
 	listener->daemon = MHD_start_daemon(
 		MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, port, NULL, NULL,
 		request_step, listener, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_NOTIFY_COMPLETED,
-		request_end, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-		MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG, MHD_OPTION_THREAD_STACK_SIZE,
-		(size_t)STACK_SIZE, MHD_OPTION_END);
+		request_end, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_begin, NULL,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_LISTEN_BACKLOG_SIZE,
+		(unsigned)BACKLOG, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE, MHD_OPTION_END);
 	if (!listener->daemon) {
 		saved = errno ? errno : EIO;
 		listener_close(listener);

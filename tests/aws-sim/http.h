@@ -13,6 +13,7 @@ enum { REQUEST_HEADERS_MAX = 64, REQUEST_BODY_MAX = 1 << 20, ANSWER_HEADERS_MAX 
 /* Borrowed, valid during the call of the route. */
 struct request {
 	const char *method, *path; /* the path is unescaped */
+	const char *target; /* as it came, with its query */
 	bool has_query;
 	unsigned n_headers;
 	struct {

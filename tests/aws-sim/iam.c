@@ -163,6 +163,7 @@ const struct service iam_service = {
 	.version = "2010-05-08",
 	.namespace = "https://iam.amazonaws.com/doc/2010-05-08/",
 	.content_type = "text/xml",
+	.declared = true,
 	.indent = 2,
 	.throttled_status = 400,
 	.throttled_code = "Throttling",
@@ -172,6 +173,9 @@ const struct service iam_service = {
 	.bad_key_text = "The security token included in the request is invalid.",
 	.expired_status = 403,
 	.expired_code = "SignatureDoesNotMatch",
+	.token_expired_status = 403,
+	.token_expired_code = "ExpiredToken",
+	.token_expired_text = "The security token included in the request is expired",
 	.actions = actions,
 	.error = iam_error,
 };

@@ -1,5 +1,5 @@
 /* Ids in AWS's forms and opaque tokens (page markers, metadata tokens): a number and its HMAC under a
- * key that lives as long as the process. Never used to make anything secret. */
+ * key that lives as long as the process. What it calls secret is so in the simulation alone. */
 #include "tests/aws-sim/ids.h"
 
 #include <endian.h>
@@ -60,6 +60,29 @@ bool id_mac(char id[ID_SIZE])
 	if (RAND_bytes(r, sizeof r) != 1)
 		return false;
 	snprintf(id, ID_SIZE, "0a:%02x:%02x:%02x:%02x:%02x", r[0], r[1], r[2], r[3], r[4]);
+	return true;
+}
+
+bool secret_make(char secret[SECRET_SIZE])
+{
+	unsigned char random[(SECRET_SIZE - 1) / 4 * 3];
+
+	return RAND_bytes(random, sizeof random) == 1 &&
+	       EVP_EncodeBlock((unsigned char *)secret, random, sizeof random) == SECRET_SIZE - 1;
+}
+
+bool session_token_make(char token[SESSION_TOKEN_SIZE])
+{
+	static const char begin[] = "\x21\x0a\x09origin_ec";
+	enum { LONGEST = (SESSION_TOKEN_SIZE - 1) / 4 * 3, SHORTEST = LONGEST / 3 * 2 };
+	unsigned char random[LONGEST];
+	unsigned more;
+
+	if (RAND_bytes(random, sizeof random) != 1)
+		return false;
+	more = (random[0] * 256u + random[1]) % (LONGEST - SHORTEST + 1);
+	memcpy(random, begin, sizeof begin - 1);
+	EVP_EncodeBlock((unsigned char *)token, random, (int)(SHORTEST + more));
 	return true;
 }
 

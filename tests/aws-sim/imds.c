@@ -1,9 +1,11 @@
 /* The instance metadata service, version 2, for every simulated instance at once: the caller's source
  * address says which instance is asking. Whoever calls from an address that belongs to no running
- * instance sees what a host without the service sees: the connection is reset. Signed identity
- * documents and credentials are not there yet: 404. */
+ * instance sees what a host without the service sees: the connection is reset. Of the signed identity
+ * documents there is the rsa2048 form alone; the older ones are 404. */
 #include "tests/aws-sim/account.h"
 #include "tests/aws-sim/clock.h"
+#include "tests/aws-sim/credentials.h"
+#include "tests/aws-sim/identity.h"
 #include "tests/aws-sim/ids.h"
 #include "tests/aws-sim/sim.h"
 
@@ -15,8 +17,10 @@ enum { TTL_MAX = 21600 };
 
 static const char root[] = "/latest/";
 static const char token_path[] = "/latest/api/token";
+static const char credentials_path[] = "meta-data/iam/security-credentials/";
+static const char identity_path[] = "dynamic/instance-identity/rsa2048";
 
-/* ---- what there is to read: a flat object, path -> text */
+/* ---- what there is to read: a flat object, path -> text, or null where the text is made when it is read */
 
 static bool leaf(json_t *tree, const char *path, const char *text)
 {
@@ -130,33 +134,37 @@ static bool profile_add(json_t *tree, const json_t *instance)
 	return leaf(tree, "meta-data/iam/info", text);
 }
 
-/* The members, their order and the layout are those of a document that AWS made. */
-static bool document_add(json_t *tree, const json_t *instance)
+/* Absent without a role; the text is made when it is asked for. */
+static bool role_add_to(json_t *tree, const char *role)
 {
-	char text[2048], pending[TIME_SIZE];
+	char path[160];
 
-	launch_time(instance, pending);
-	snprintf(text, sizeof text,
-		"{\n  \"accountId\" : \"%s\",\n  \"architecture\" : \"%s\",\n  \"availabilityZone\" : "
-		"\"%s\",\n"
-		"  \"billingProducts\" : null,\n  \"devpayProductCodes\" : null,\n"
-		"  \"marketplaceProductCodes\" : null,\n  \"imageId\" : \"%s\",\n  \"instanceId\" : \"%s\",\n"
-		"  \"instanceType\" : \"%s\",\n  \"kernelId\" : null,\n  \"pendingTime\" : \"%s\",\n"
-		"  \"privateIp\" : \"%s\",\n  \"ramdiskId\" : null,\n  \"region\" : \"%s\",\n"
-		"  \"version\" : \"2017-09-30\"\n}",
-		text_of(instance, "account"), text_of(instance, "architecture"),
-		text_of(instance, "availability_zone"), text_of(instance, "image"), text_of(instance, "id"),
-		text_of(instance, "type"), pending, text_of(instance, "address"),
-		text_of(instance, "region"));
-	return leaf(tree, "dynamic/instance-identity/document", text);
+	if (!*role)
+		return true;
+	snprintf(path, sizeof path, "%s%s", credentials_path, role);
+	return set_member(tree, path, json_null());
 }
 
-static json_t *tree_make(const json_t *instance)
+static bool identity_add(json_t *tree, const json_t *instance)
+{
+	struct buffer document = { 0 };
+	bool added;
+
+	identity_write(&document, instance);
+	buffer_add(&document, "", 1);
+	added = !document.failed && leaf(tree, "dynamic/instance-identity/document", document.data) &&
+		set_member(tree, identity_path, json_null());
+	buffer_clear(&document);
+	return added;
+}
+
+static json_t *tree_make(const json_t *instance, const char *role)
 {
 	json_t *tree = json_object();
 
 	if (tree && kind_add(tree, instance) && names_add(tree, instance) && place_add(tree, instance) &&
-		interface_add(tree, instance) && profile_add(tree, instance) && document_add(tree, instance))
+		interface_add(tree, instance) && profile_add(tree, instance) && role_add_to(tree, role) &&
+		identity_add(tree, instance))
 		return tree;
 	json_decref(tree);
 	return NULL;
@@ -190,6 +198,31 @@ static void listing_add(struct buffer *out, const char *rest, char last[128])
 		return;
 	buffer_format(out, "%s%s", out->length ? "\n" : "", name);
 	strcpy(last, name);
+}
+
+static bool credentials_read(struct state *state, const json_t *instance, struct buffer *out)
+{
+	const json_t *key = credentials_current(state, instance);
+	char since[TIME_SIZE], expires[TIME_SIZE];
+
+	if (!key)
+		return false;
+	time_write_seconds(number_of(key, "since"), since);
+	time_write_seconds(number_of(key, "expires"), expires);
+	buffer_format(out,
+		"{\n  \"Code\" : \"Success\",\n  \"LastUpdated\" : \"%s\",\n  \"Type\" : \"AWS-HMAC\",\n"
+		"  \"AccessKeyId\" : \"%s\",\n  \"SecretAccessKey\" : \"%s\",\n  \"Token\" : \"%s\",\n"
+		"  \"Expiration\" : \"%s\"\n}",
+		since, text_of(key, "id"), text_of(key, "secret"), text_of(key, "token"), expires);
+	return true;
+}
+
+/* Makes a text that is not in the tree. */
+static bool leaf_make(struct state *state, const json_t *instance, const char *path, struct buffer *out)
+{
+	if (!strcmp(path, identity_path))
+		return identity_sign(out, state, instance);
+	return credentials_read(state, instance, out);
 }
 
 /* A leaf's text, or what is below `path`; false: neither. */
@@ -243,29 +276,40 @@ static void token_put(const json_t *instance, const struct request *request, str
 	buffer_text(&answer->body, token);
 }
 
-static void tree_get(const json_t *instance, const struct request *request, struct answer *answer)
+static bool path_read(struct state *state, const json_t *instance, const char *path, struct buffer *out)
+{
+	json_t *tree = tree_make(instance, text_of(credentials_role(state, instance), "name"));
+	bool read;
+
+	if (json_is_null(json_object_get(tree, path)))
+		read = leaf_make(state, instance, path, out);
+	else
+		read = tree && tree_read(tree, path, out);
+	out->failed |= !tree;
+	json_decref(tree);
+	return read;
+}
+
+static void tree_get(
+	struct state *state, const json_t *instance, const struct request *request, struct answer *answer)
 {
 	const char *token = request_header(request, "x-aws-ec2-metadata-token");
 	bool optional = !strcmp(text_of(instance, "http_tokens"), "optional");
-	json_t *tree;
 
 	/* Version 1, without a token, works where the instance's options still allow it. */
 	if (token ? !token_is_good(instance, token) : !optional) {
 		page_error(answer, 401, "Unauthorized");
 		return;
 	}
-	tree = tree_make(instance);
-	if (!tree)
-		return;
 	answer->status = 200;
 	answer->content_type = "text/plain";
 	if (strncmp(request->path, root, strlen(root)) != 0 ||
-		!tree_read(tree, request->path + strlen(root), &answer->body))
+		!path_read(state, instance, request->path + strlen(root), &answer->body))
 		page_error(answer, 404, "Not Found");
-	json_decref(tree);
 }
 
-static void instance_answer(const json_t *instance, const struct request *request, struct answer *answer)
+static void instance_answer(
+	struct state *state, const json_t *instance, const struct request *request, struct answer *answer)
 {
 	answer_header(answer, "Server", "EC2ws");
 	if (!strcmp(text_of(instance, "http_endpoint"), "disabled"))
@@ -273,7 +317,7 @@ static void instance_answer(const json_t *instance, const struct request *reques
 	else if (!strcmp(request->method, "PUT") && !strcmp(request->path, token_path))
 		token_put(instance, request, answer);
 	else if (!strcmp(request->method, "GET"))
-		tree_get(instance, request, answer);
+		tree_get(state, instance, request, answer);
 	else
 		page_error(answer, 405, "Not Allowed");
 }
@@ -286,7 +330,7 @@ static bool fault_concerns(const void *instance, const char *id)
 
 static void answer_fail(struct answer *answer, enum fault_mode mode)
 {
-	if (mode == FAULT_THROTTLE)
+	if (mode == FAULT_THROTTLE || mode == FAULT_ERROR_503)
 		page_error(answer, 503, "Service Unavailable");
 	else if (mode == FAULT_ERROR_500)
 		page_error(answer, 500, "Internal Server Error");
@@ -306,7 +350,7 @@ void metadata_route(void *context, const struct request *request, struct answer 
 	instance = state_instance_at(sim->state, request->source);
 	fault_take(&sim->faults, action, fault_concerns, instance, &fault);
 	if (instance) {
-		instance_answer(instance, request, answer);
+		instance_answer(sim->state, instance, request, answer);
 		answer_fail(answer, fault.mode);
 		snprintf(outcome, sizeof outcome, "%d", answer->status);
 	} else {

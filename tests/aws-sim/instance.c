@@ -183,10 +183,10 @@ static json_t *instance_default(const char *account, const char *region)
 	snprintf(zone, sizeof zone, "%sa", region);
 	time_write(clock_now(), now);
 	instance = json_pack(
-		"{ss ss ss ss ss ss ss ss ss ss ss s[{ss ss}] s[] ss s[] ss ss ss ss si ss ss s{}}",
+		"{ss ss ss ss ss ss ss ss ss ss ss ss s[{ss ss}] s[] ss s[] ss ss ss ss si ss ss s{}}",
 		"account", account, "region", region, "image", "ami-0abcdef1234567890", "type", "m5.large",
 		"architecture", "x86_64", "state", "running", "reason", "", "launch_time", now,
-		"availability_zone", zone, "vpc", "vpc-0a1b2c3d4e5f60718", "subnet",
+		"pending_time", "", "availability_zone", zone, "vpc", "vpc-0a1b2c3d4e5f60718", "subnet",
 		"subnet-0a1b2c3d4e5f60718", "groups", "id", "sg-0a1b2c3d4e5f60718", "name", "default",
 		"secondary_addresses", "public_address", "", "interfaces", "root_device_type", "ebs",
 		"profile_arn", "", "profile_id", "", "http_tokens", "required", "hop_limit", 1,
@@ -197,7 +197,7 @@ static json_t *instance_default(const char *account, const char *region)
 	return NULL;
 }
 
-static bool region_plausible(const char *region)
+bool region_plausible(const char *region)
 {
 	size_t length = strlen(region);
 

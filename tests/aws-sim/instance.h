@@ -14,6 +14,9 @@ json_t *instance_list(struct state *, const json_t *arguments, struct refusal *)
 /* EC2's number for a state's name; -1: no such state. */
 long instance_state_code(const char *name);
 
+/* Whether it has the form of a region's name. */
+bool region_plausible(const char *);
+
 /* Sets the members that `arguments` names; those in `others` (up to a NULL) are somebody else's.
  * False: *refusal names one that is unknown or does not fit. */
 bool instance_fields_set(

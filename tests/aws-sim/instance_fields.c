@@ -175,6 +175,7 @@ static const struct field {
 	{ "state", read_state },
 	{ "reason", read_text },
 	{ "launch_time", read_time },
+	{ "pending_time", read_time }, /* the identity document's word; until it is given: the launch time */
 	{ "availability_zone", read_text },
 	{ "vpc", read_text },
 	{ "subnet", read_text },

@@ -1,5 +1,6 @@
-/* aws-sim: a simulated AWS on the loopback, for tests and the demo: EC2's and IAM's Query APIs with verified
- * signatures, the instance metadata service, and a control API. It never listens beyond 127.0.0.1 and holds
+/* aws-sim: a simulated AWS on the loopback, for tests and the demo: EC2's, IAM's and STS's Query APIs with
+ * verified signatures, the instance metadata service with credentials and signed identity documents, and a
+ * control API. It never listens beyond 127.0.0.1 and holds
  * nothing worth stealing.
  *
  *   aws-sim [--port N] [--imds-port N] [--state FILE] [--clock-skew ok] [--until-eof]
@@ -128,8 +129,9 @@ static bool sim_init(struct sim *sim, const struct options *options)
 	pthread_mutex_init(&sim->lock, NULL);
 	sim->any_clock = options->any_clock;
 	sim->counters = json_object();
+	sim->last = json_object();
 	sim->state = state_new();
-	if (sim->counters && sim->state &&
+	if (sim->counters && sim->last && sim->state &&
 		(!options->state_file || state_load(sim->state, options->state_file, &refusal)))
 		return true;
 	fprintf(stderr, "aws-sim: %s\n", refusal.text);
@@ -140,6 +142,7 @@ static void sim_clear(struct sim *sim)
 {
 	state_free(sim->state);
 	json_decref(sim->counters);
+	json_decref(sim->last);
 	pthread_mutex_destroy(&sim->lock);
 }
 

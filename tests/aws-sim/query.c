@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static const struct service *const services[] = { &ec2_service, &iam_service, &sts_service };
+enum { N_SERVICES = sizeof services / sizeof *services };
+
 /* Begins the answer, again if there was one. */
 static void xml_restart(struct call *call, const struct tamper *tamper)
 {
 	xml_clear(&call->xml);
-	xml_begin(&call->xml, call->service->indent, tamper);
+	xml_begin(&call->xml, call->service->declared, call->service->indent, tamper);
 }
 
 void call_error(struct call *call, int status, const char *code, const char *format, ...)
@@ -36,15 +39,17 @@ static const struct service *service_guess(const struct form *form)
 {
 	const char *version = form_value(form, "Version");
 
-	return version && !strcmp(version, iam_service.version) ? &iam_service : &ec2_service;
+	for (size_t i = 0; version && i < N_SERVICES; i++)
+		if (!strcmp(version, services[i]->version))
+			return services[i];
+	return &ec2_service;
 }
 
 static const struct service *service_find(const struct form *form, const char *scope)
 {
-	if (!strcmp(scope, ec2_service.scope))
-		return &ec2_service;
-	if (!strcmp(scope, iam_service.scope))
-		return &iam_service;
+	for (size_t i = 0; i < N_SERVICES; i++)
+		if (!strcmp(scope, services[i]->scope))
+			return services[i];
 	return service_guess(form);
 }
 
@@ -74,6 +79,10 @@ static void signature_refuse(struct call *call, const struct signer *signer)
 		call_error(call, service->expired_status, service->expired_code, "%s",
 			service->expired_text ? service->expired_text : signer->detail);
 		break;
+	case SIGNATURE_TOKEN_EXPIRED:
+		call_error(call, service->token_expired_status, service->token_expired_code, "%s",
+			service->token_expired_text);
+		break;
 	default:
 		call_error(call, 403, "SignatureDoesNotMatch", "%s", signer->detail);
 	}
@@ -101,6 +110,9 @@ static bool call_fails(struct call *call)
 	case FAULT_ERROR_500:
 		call_error(call, 500, "InternalError", "An internal error has occurred");
 		return true;
+	case FAULT_ERROR_503:
+		call_error(call, 503, "ServiceUnavailable", "Service is unable to handle request.");
+		return true;
 	case FAULT_ERROR_200:
 		call_error(call, 500, "InternalError", "An internal error has occurred");
 		call->answer->status = 200;
@@ -110,30 +122,63 @@ static bool call_fails(struct call *call)
 	}
 }
 
-static void call_perform(struct call *call)
+/* False, and an error: there is no such action, or not in this version. */
+static bool operation_exists(struct call *call)
 {
 	const struct service *service = call->service;
-	const char *version = form_value(&call->form, "Version");
-	struct tamper tamper;
+	const char *name = form_value(&call->form, "Action"), *version = form_value(&call->form, "Version");
+	bool right_version = version && !strcmp(version, service->version);
 
-	if (!call->action) {
+	if (call->action && right_version)
+		return true;
+	if (service->operations_have_versions)
+		call_error(call, 400, "InvalidAction", "Could not find operation %.100s for version %.40s",
+			name, version ? version : "NO_VERSION_SPECIFIED");
+	else if (!call->action)
 		call_error(call, 400, "InvalidAction", "The action %.100s is not valid for this web service.",
-			form_value(&call->form, "Action"));
-		return;
-	}
-	if (!version || strcmp(version, service->version) != 0) {
+			name);
+	else
 		call_error(call, 400, "NoSuchVersion",
 			"The requested version (%.40s) of service %s is not valid", version ? version : "",
 			service->scope);
+	return false;
+}
+
+/* A fault's `instance` is named by the call, or it is the one whose credentials sign it. */
+static bool call_concerns(const void *context, const char *instance)
+{
+	const struct call *call = context;
+
+	return form_mentions(&call->form, instance) || !strcmp(text_of(call->key, "session"), instance);
+}
+
+static void call_perform(struct call *call)
+{
+	struct tamper tamper;
+
+	if (!operation_exists(call))
 		return;
-	}
-	fault_take(&call->sim->faults, call->action->name, form_mentions, &call->form, &call->fault);
+	fault_take(&call->sim->faults, call->action->name, call_concerns, call, &call->fault);
 	if (call_fails(call))
 		return;
 	tamper = fault_tamper(&call->fault);
 	xml_restart(call, &tamper);
 	call->answer->status = 200;
 	call->action->answer(call);
+}
+
+/* No form, or no action in it. */
+static void call_homeless(struct call *call)
+{
+	const char *home = call->service->home;
+
+	if (!home) {
+		call_error(call, 400, "MissingAction", "The request is missing an Action parameter.");
+		return;
+	}
+	call->answer->status = 302;
+	answer_header(call->answer, "Location", home);
+	snprintf(call->outcome, sizeof call->outcome, "redirect");
 }
 
 /* Everything that is decided before the action has its turn. */
@@ -143,9 +188,10 @@ static void call_admit(struct call *call, const struct request *request)
 	struct signer signer;
 	bool read = form_parse(request->body, request->length, &call->form);
 
-	sigv4_check(request, sim->state, sim->any_clock ? 0 : clock_now(), &signer);
+	sigv4_check(request, sim->state, clock_now(), sim->any_clock, &signer);
 	call->service = service_find(&call->form, signer.service);
 	call->action = action_find(call->service, form_value(&call->form, "Action"));
+	call->key = signer.key;
 	call->account = text_of(signer.key, "account");
 	call->region = signer.region;
 	if (signer.verdict != SIGNATURE_GOOD)
@@ -153,7 +199,7 @@ static void call_admit(struct call *call, const struct request *request)
 	else if (!read)
 		call_error(call, 400, "MalformedQueryString", "The query string contains a syntax error.");
 	else if (!request_is_form(request) || !form_value(&call->form, "Action"))
-		call_error(call, 400, "MissingAction", "The request is missing an Action parameter.");
+		call_homeless(call);
 	else
 		call_perform(call);
 }
@@ -162,8 +208,10 @@ static void call_finish(struct call *call)
 {
 	struct answer *answer = call->answer;
 
-	buffer_text(&call->xml.out, "\n");
-	answer->content_type = call->service->content_type;
+	if (call->xml.out.length) {
+		buffer_text(&call->xml.out, "\n");
+		answer->content_type = call->service->content_type;
+	}
 	answer->body = call->xml.out;
 	answer_header(answer, "x-amzn-RequestId", call->request_id);
 	answer_spoil(answer, &call->fault);
@@ -180,6 +228,8 @@ static void query_route(struct sim *sim, const struct request *request, struct a
 	if (!id_uuid(call.request_id))
 		return;
 	call_admit(&call, request);
+	if (call.action)
+		request_record(sim->last, call.action->name, request, call.outcome);
 	call_finish(&call);
 }
 

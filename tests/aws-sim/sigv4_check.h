@@ -13,6 +13,7 @@ enum signature {
 	SIGNATURE_INCOMPLETE, /* it has not the form that AWS wants */
 	SIGNATURE_UNKNOWN_KEY, /* no such access key, or the session token is not the one that belongs to it
 				*/
+	SIGNATURE_TOKEN_EXPIRED, /* the key is a temporary one, and its time is over */
 	SIGNATURE_EXPIRED, /* the date is too far away */
 	SIGNATURE_SCOPE, /* not for this day, service or region */
 	SIGNATURE_WRONG
@@ -25,7 +26,7 @@ struct signer {
 	char detail[320]; /* for the error's message */
 };
 
-/* `now` 0: any date will do. */
-void sigv4_check(const struct request *, const struct state *, time_t now, struct signer *);
+/* The Host header is taken as it was sent. `any_date`: the signature's date may be far away from `now`. */
+void sigv4_check(const struct request *, const struct state *, time_t now, bool any_date, struct signer *);
 
 #endif

@@ -13,6 +13,7 @@ struct sim {
 	struct state *state;
 	struct faults faults;
 	json_t *counters;
+	json_t *last; /* action -> its last request */
 	bool any_clock; /* do not refuse a signature for its date */
 };
 
@@ -24,5 +25,11 @@ void control_route(struct sim *, const char *verb, const struct request *, struc
 
 /* What a fault of a whole call does to an answer that is made: spoils its body, its way, its time. */
 void answer_spoil(struct answer *, const struct fault *);
+
+/* Keeps the action's last request byte for byte, and how it was answered; what memory does not allow is
+ * left out. */
+void request_record(json_t *last, const char *action, const struct request *, const char *outcome);
+/* The verb of the control API; a new reference. */
+json_t *record_control(json_t *last, const json_t *arguments, struct refusal *);
 
 #endif

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const sections[] = { "accounts", "keys", "roles", "profiles", "instances" };
-enum { ACCOUNTS, KEYS, ROLES, PROFILES, INSTANCES, N_SECTIONS };
+static const char *const sections[] = { "accounts", "keys", "roles", "profiles", "instances", "current_keys",
+	"regions" };
+enum { ACCOUNTS, KEYS, ROLES, PROFILES, INSTANCES, CURRENT_KEYS, REGIONS, N_SECTIONS };
 
 struct state {
 	json_t *root;
@@ -158,6 +159,16 @@ json_t *state_key(const struct state *state, const char *access_key_id)
 	return json_object_get(section(state, KEYS), access_key_id);
 }
 
+const char *state_current_key(const struct state *state, const char *instance_id)
+{
+	return text_of(section(state, CURRENT_KEYS), instance_id);
+}
+
+json_t *state_region(const struct state *state, const char *region)
+{
+	return json_object_get(section(state, REGIONS), region);
+}
+
 json_t *state_role(const struct state *state, const char *account, const char *name)
 {
 	char key[NAME_KEY_SIZE];
@@ -195,6 +206,16 @@ bool state_put_account(struct state *state, const char *id, json_t *account)
 bool state_put_key(struct state *state, const char *access_key_id, json_t *key)
 {
 	return set_member(section(state, KEYS), access_key_id, key);
+}
+
+bool state_put_current_key(struct state *state, const char *instance_id, const char *access_key_id)
+{
+	return set_text(section(state, CURRENT_KEYS), instance_id, access_key_id);
+}
+
+bool state_put_region(struct state *state, const char *region, json_t *signs)
+{
+	return set_member(section(state, REGIONS), region, signs);
 }
 
 bool state_put_role(struct state *state, const char *account, const char *name, json_t *role)

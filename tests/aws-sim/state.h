@@ -1,7 +1,7 @@
 #ifndef AWS_SIM_STATE_H
 #define AWS_SIM_STATE_H
-/* The simulated cloud: accounts, access keys, roles, instance profiles and instances, each a JSON
- * object whose members are those that the control API shows. All functions want the lock of the
+/* The simulated cloud: accounts, access keys, roles, instance profiles, instances and regions, each a
+ * JSON object whose members are those that the control API shows. All functions want the lock of the
  * simulation (sim.h); what they return is borrowed unless they say otherwise. */
 #include <jansson.h>
 #include <stdbool.h>
@@ -34,11 +34,16 @@ bool state_save(struct state *, const char *path);
 bool state_take_changed(struct state *);
 void state_mark_changed(struct state *);
 
-/* NULL where there is none. Keys: id, account, secret, token ("": none). Roles and profiles: account,
+/* NULL where there is none. Keys: id, account, secret, token ("": none), and more that is known to account.c
+ * and credentials.c. Roles and profiles: account,
  * name, path, arn, id, create_date; a profile also has its role's name, a role the list of its
  * profiles. */
 json_t *state_account(const struct state *, const char *id);
 json_t *state_key(const struct state *, const char *access_key_id);
+/* The id of the key that an instance's metadata service gives out now; "" where there is none. */
+const char *state_current_key(const struct state *, const char *instance_id);
+/* What a region signs identity documents with: key, certificate (PEM). */
+json_t *state_region(const struct state *, const char *region);
 json_t *state_role(const struct state *, const char *account, const char *name);
 json_t *state_profile(const struct state *, const char *account, const char *name);
 json_t *state_instance(const struct state *, const char *id);
@@ -50,6 +55,8 @@ json_t *state_instances(const struct state *);
 /* Put a new object in, taking it over, also when that fails. False: memory is out. */
 bool state_put_account(struct state *, const char *id, json_t *);
 bool state_put_key(struct state *, const char *access_key_id, json_t *);
+bool state_put_current_key(struct state *, const char *instance_id, const char *access_key_id);
+bool state_put_region(struct state *, const char *region, json_t *);
 bool state_put_role(struct state *, const char *account, const char *name, json_t *);
 bool state_put_profile(struct state *, const char *account, const char *name, json_t *);
 bool state_put_instance(struct state *, const char *id, json_t *);

@@ -10,6 +10,8 @@ static void xml_line(struct xml *xml, unsigned depth)
 		"\n                                                                               ";
 	size_t length = 1 + depth * xml->indent;
 
+	if (!xml->out.length)
+		return;
 	buffer_add(&xml->out, line, length < sizeof line ? length : sizeof line - 1);
 }
 
@@ -41,13 +43,14 @@ static void xml_escaped(struct xml *xml, const char *text)
 	}
 }
 
-void xml_begin(struct xml *xml, unsigned indent, const struct tamper *tamper)
+void xml_begin(struct xml *xml, bool declared, unsigned indent, const struct tamper *tamper)
 {
 	*xml = (struct xml){ .indent = indent };
 	if (tamper)
 		xml->tamper = *tamper;
 	xml->in_subject = !xml->tamper.subject || !*xml->tamper.subject;
-	buffer_text(&xml->out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
+	if (declared)
+		buffer_text(&xml->out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
 }
 
 void xml_clear(struct xml *xml)

@@ -31,8 +31,8 @@ struct xml {
 	} levels[XML_DEPTH_MAX];
 };
 
-/* Begins a document; `indent` blanks for each level. */
-void xml_begin(struct xml *, unsigned indent, const struct tamper *);
+/* Begins a document, with an XML declaration or without; `indent` blanks for each level. */
+void xml_begin(struct xml *, bool declared, unsigned indent, const struct tamper *);
 void xml_clear(struct xml *);
 /* `name` must outlive the document. The namespace is for the root; NULL: none. */
 void xml_open_root(struct xml *, const char *name, const char *namespace);

@@ -13,6 +13,8 @@ import xml.etree.ElementTree as ElementTree
 
 EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 IAM_NAMESPACE = "https://iam.amazonaws.com/doc/2010-05-08/"
+STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+CALLER_IDENTITY = b"Action=GetCallerIdentity&Version=2011-06-15"
 
 
 class ControlError(Exception):
@@ -40,7 +42,7 @@ class Answer:
         return [element.text or "" for element in self.find_all(path)]
 
     def error_code(self):
-        """The code of an error in EC2's or IAM's form; None when it is neither."""
+        """The code of an error in EC2's form, or in IAM's and STS's; None when it is neither."""
         root = self.xml()
         for path in ("Errors/Error/Code", "{*}Error/{*}Code"):
             element = root.find(path)
@@ -50,12 +52,14 @@ class Answer:
 
 
 def http_request(port, method, path, headers=None, body=b"", source=None, timeout=30):
-    """One request on a connection of its own, from the local address `source`."""
+    """One request on a connection of its own, from the local address `source`. A Host header that is given is the
+    only one."""
     connection = http.client.HTTPConnection(
         "127.0.0.1", port, timeout=timeout, source_address=(source, 0) if source else None
     )
     try:
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        own_host = any(name.lower() == "host" for name in headers or {})
+        connection.putrequest(method, path, skip_host=own_host, skip_accept_encoding=True)
         for name, value in (headers or {}).items():
             connection.putheader(name, value)
         if body or method in ("POST", "PUT"):
@@ -70,6 +74,11 @@ def http_request(port, method, path, headers=None, body=b"", source=None, timeou
 def amz_date(when=None):
     when = when or datetime.datetime.now(datetime.timezone.utc)
     return when.strftime("%Y%m%dT%H%M%SZ")
+
+
+def sts_host(region):
+    """STS's name in a region."""
+    return f"sts.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
 
 
 class Signer:
@@ -87,6 +96,17 @@ class Signer:
         headers.update(extra or {})
         headers["authorization"] = self.authorization(dict(headers, host=host), body, region, service, date, method)
         return headers
+
+    def caller_proof(self, region, binding, host=None, date=None):
+        """What an agent hands over: a signed GetCallerIdentity whose signature covers the binding, as authorization,
+        x-amz-date and x-amz-security-token. Signed for STS's own name unless `host` is given."""
+        date = date or amz_date()
+        proof = {"x-amz-date": date}
+        if self.session_token:
+            proof["x-amz-security-token"] = self.session_token
+        signed = dict(proof, host=host or sts_host(region))
+        signed.update({"x-vouchsafe-binding": binding} if binding is not None else {})
+        return {"authorization": self.authorization(signed, CALLER_IDENTITY, region, "sts", date), **proof}
 
     def authorization(self, headers, body, region, service, date, method="POST"):
         names = sorted(name.lower() for name in headers)
@@ -146,6 +166,12 @@ class Metadata:
         headers = {"X-aws-ec2-metadata-token": token if token is not None else self.token()}
         return http_request(self.port, "GET", "/latest/" + path, headers, source=self.address)
 
+    def credentials(self):
+        """The credentials of the instance's role, as the service gives them; None without a role."""
+        base = "meta-data/iam/security-credentials/"
+        role = self.text(base)
+        return json.loads(self.text(base + role)) if role else None
+
     def text(self, path):
         answer = self.get(path)
         return answer.body.decode() if answer.status == 200 else None
@@ -187,7 +213,7 @@ class AwsSim:
 
     @property
     def url(self):
-        """What aws.endpoints of vouchsafed's configuration wants, for EC2 and IAM alike."""
+        """What aws.endpoints of vouchsafed's configuration wants, for EC2, IAM and STS alike."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -206,8 +232,29 @@ class AwsSim:
 
     def account(self, account_id, **arguments):
         """Makes an account with an access key (made up unless given); its signer."""
-        made = self.control("account", id=account_id, **arguments)
+        return self._signer(self.control("account", id=account_id, **arguments))
+
+    def role_credentials(self, instance, verb="credentials"):
+        """The signer of the credentials that an instance (its launch's answer, or its id) has of its role. Also for
+        the verbs rotate and expire."""
+        return self._signer(self.control(verb, instance=instance if isinstance(instance, str) else instance["id"]))
+
+    def assume(self, role, session, account="123456789012"):
+        """The signer of credentials of whoever assumed the role under that session name."""
+        return self._signer(self.control("assume", account=account, role=role, session=session))
+
+    @staticmethod
+    def _signer(made):
         return Signer(made["access_key_id"], made["secret_access_key"], made["session_token"])
+
+    def certificate(self, region="us-east-1"):
+        """PEM of the certificate that the region signs identity documents with."""
+        return self.control("certificate", region=region)["pem"]
+
+    def last(self, action):
+        """An action's last request as it came: method, target, headers [[name, value], …], body, source, and its
+        outcome. Each character stands for one byte."""
+        return self.control("last", action=action)
 
     def launch(self, account="123456789012", region="us-east-1", **arguments):
         return self.control("launch", account=account, region=region, **arguments)
@@ -229,7 +276,7 @@ class AwsSim:
         return http_request(self.port, "POST", "/", headers, body, timeout=timeout)
 
     def call(self, signer, service, region, body, timeout=30, **signing):
-        """A signed call of EC2's or IAM's API."""
+        """A signed call of EC2's, IAM's or STS's API."""
         host = f"127.0.0.1:{self.port}"
         return self.send(body, signer.headers(host, body, region, service, **signing), timeout)
 
@@ -240,3 +287,12 @@ class AwsSim:
     def profiles_for_role(self, signer, role, region="us-east-1", **parameters):
         body = form(Action="ListInstanceProfilesForRole", Version="2010-05-08", RoleName=role, **parameters)
         return self.call(signer, "iam", region, body)
+
+    def caller_identity(self, signer, region="us-east-1", binding=None, host=None, date=None, timeout=30, **headers):
+        """GetCallerIdentity in the form that the server sends for an agent: Host is STS's own name, Content-Type is
+        there and unsigned. `headers` replace or add to what is sent, after the signing; x_y stands for x-y."""
+        sent = {"Host": host or sts_host(region), "Content-Type": "application/x-www-form-urlencoded"}
+        sent.update(signer.caller_proof(region, binding, host, date))
+        sent.update({"x-vouchsafe-binding": binding} if binding is not None else {})
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return self.send(CALLER_IDENTITY, sent, timeout)
