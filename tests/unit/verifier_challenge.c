@@ -133,7 +133,7 @@ static void other_forms(void **state)
 		snprintf(form, sizeof(form), "%.*s", (int)length, text);
 		refused_as(form, MADE, "not of its form");
 	}
-	for (const char *more = "A=.\n "; *more; more++) {
+	for (const char *more = "B=.\n "; *more; more++) {
 		snprintf(form, sizeof(form), "%s%c", text, *more);
 		refused_as(form, MADE, "not of its form");
 		snprintf(form, sizeof(form), "%c%s", *more, text);
