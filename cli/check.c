@@ -38,8 +38,10 @@ static void warn(void *context, const char *text)
 static int policy_report(const struct config *config)
 {
 	struct complaint complaint = { 0 };
-	struct policy *policy = config_policy(config, &complaint);
+	struct anchors *anchors = config_anchors(config, &complaint);
+	struct policy *policy = anchors ? config_policy(config, anchors, &complaint) : NULL;
 
+	anchors_free(anchors);
 	if (!policy)
 		return command_failed(&complaint);
 	policy_warnings(policy, warn, NULL);

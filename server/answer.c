@@ -5,6 +5,7 @@
 #include "server/metrics.h"
 #include "server/server.h"
 #include "vault/log.h"
+#include "verifier/challenge.h"
 #include "verifier/reasons.h"
 
 #include <stdio.h>
@@ -25,6 +26,8 @@ static const struct shape {
 	{ REASON_METHOD, 405, "method-not-allowed", 0, "That method is not for this." },
 	{ REASON_UNAUTHORIZED, 401, "unauthorized", 0,
 		"Send a bearer token that is configured in audit_access." },
+	{ REASON_CHALLENGE, 401, "challenge-expired", 0, "Fetch a new challenge and try again." },
+	{ REASON_RULE_HELD, 503, "overloaded", 60, "Too much is under way." },
 	{ REASON_ALREADY_RELEASED, 409, "already-released", 0, "This instance has had its release." },
 	{ REASON_ALREADY_COLLECTED, 409, "already-released", 0, "This instance has had its release." },
 	{ REASON_NOT_VISIBLE_YET, 503, "not-visible-yet", 3, "AWS does not show this instance whole yet." },

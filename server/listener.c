@@ -408,7 +408,8 @@ static enum MHD_Result call_answer(struct call *call)
 	if (answer->allow)
 		MHD_add_response_header(response, "Allow", answer->allow);
 	if (answer->status == 401)
-		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+		MHD_add_response_header(response, "WWW-Authenticate",
+			call->route && call->route->takes_query ? "Bearer" : "Vouchsafe-Challenge");
 	/* who keeps a connection to a node that leaves would lose the request that meets its end */
 	if (call->close || stage != STAGE_SERVING)
 		MHD_add_response_header(response, "Connection", "close");

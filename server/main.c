@@ -1,11 +1,14 @@
 /* vouchsafed: start in the order of DESIGN.md section 8 (configuration, store, members, node key, listen),
  * serve, and leave without losing a request. */
 #include "server/acknowledge.h"
+#include "server/challenge.h"
 #include "server/config.h"
 #include "server/listener.h"
 #include "server/metrics.h"
 #include "server/query.h"
 #include "server/release.h"
+#include "server/reload.h"
+#include "server/rules.h"
 #include "server/server.h"
 #include "server/status.h"
 #include "store/audit.h"
@@ -29,6 +32,7 @@
 enum { SECURE_HEAP = 64 * 1024, VAULT_THREADS = 4, WORKER_THREADS = 2, POLL_MS = 50 };
 
 static const struct route api_routes[] = {
+	{ "POST", "/v1/challenges", .at_once = challenge_give },
 	{ "POST", "/v1/releases", .new_request = release_new, .line = release_line, .takes_body = true },
 	{ "POST", "/v1/releases/{id}/ack", .new_request = acknowledge_new, .line = acknowledge_line,
 		.takes_body = true },
@@ -130,7 +134,7 @@ static void signals_block(sigset_t *set)
 }
 
 /* Waits at most `ms` (-1: for ever). True: the program is told to end. */
-static bool told_to_end(int ms)
+static bool told_to_end(struct program *p, int ms)
 {
 	long long until = pipeline_now() + ms * 1000000LL;
 	sigset_t set;
@@ -144,9 +148,8 @@ static bool told_to_end(int ms)
 
 		if (got == SIGTERM || got == SIGINT)
 			return true;
-		if (got == SIGHUP)
-			log_line(LOG_WARNING, "not-reloaded", "text",
-				"this version reads its files at start alone; restart it", NULL);
+		if (got == SIGHUP && p->api) /* before it listens, it will read them anyway */
+			reload(&p->server);
 		if (ms >= 0 && pipeline_now() >= until)
 			return false;
 	}
@@ -205,27 +208,22 @@ static bool node_key_take(struct program *p, struct complaint *complaint)
 		if (tries % 20 == 0)
 			log_line(LOG_WARNING, "waiting-for-member", "text", reason.text, "mend",
 				"start it: vouchsafe-vault --member NAME --vault FILE", NULL);
-		if (told_to_end(250))
+		if (told_to_end(p, 250))
 			break;
 	}
 	envelope_clear(&node);
 	return outcome == OK || complain(complaint, "no node key: %s", reason.text);
 }
 
-static void warn_policy(void *context, const char *text)
-{
-	(void)context;
-	log_line(LOG_WARNING, "policy-warning", "text", text, NULL);
-}
-
 /* A rule whose secret nobody has stored makes its instances wait: say it before they do. */
 static void warn_missing_secrets(struct program *p)
 {
+	struct snapshot rules = rules_get(p->server.rules);
 	size_t i;
 	size_t j;
 
-	for (i = 0; i < policy_rules(p->server.policy); i++) {
-		const struct rule *rule = policy_rule(p->server.policy, i);
+	for (i = 0; i < policy_rules(rules.policy); i++) {
+		const struct rule *rule = policy_rule(rules.policy, i);
 		const char *name;
 
 		for (j = 0; (name = rule_secret(rule, j)); j++) {
@@ -238,6 +236,7 @@ static void warn_missing_secrets(struct program *p)
 			envelope_clear(&envelope);
 		}
 	}
+	snapshot_clear(&rules);
 }
 
 /* The node's first lines of the trail. */
@@ -248,13 +247,15 @@ static bool start_record(struct program *p, struct complaint *complaint)
 	};
 	struct record loaded = { .kind = RECORD_EVENT, .event = "policy.loaded" };
 	struct record *batch[] = { &started, &loaded };
+	struct snapshot rules = rules_get(p->server.rules);
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	started.now_us = loaded.now_us = (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	started.outcome = loaded.outcome = OK;
-	loaded.policy_sha256 = policy_sha256(p->server.policy);
+	loaded.policy_sha256 = policy_sha256(rules.policy);
 	store_record(p->server.store, batch, 2);
+	snapshot_clear(&rules);
 	if (started.outcome == OK && loaded.outcome == OK)
 		return true;
 	return complain(complaint, "the store takes no events: %s", started.reason.text);
@@ -327,16 +328,17 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 		log_line(LOG_WARNING, "development", "text",
 			"\"development\": true: AWS's answers may come from anyone; never for real secrets",
 			NULL);
-	p->server.policy = config_policy(&p->config, complaint);
-	if (!p->server.policy)
+	p->server.rules = rules_new();
+	if (!p->server.rules || !rules_load(p->server.rules, &p->config, complaint))
 		return false;
-	policy_warnings(p->server.policy, warn_policy, NULL);
+	reload_warn(&p->server);
 	p->server.store = store_open(p->config.store, STORE_SERVE, p->config.node, complaint);
 	if (!p->server.store)
 		return false;
 	p->server.reader = store_open(p->config.store, STORE_READ, p->config.node, complaint);
 	if (!p->server.reader || !vault_start(p, complaint) || !node_key_take(p, complaint))
 		return false;
+	rules_set_challenge_key(p->server.rules, vault_challenge_key(p->server.vault));
 	warn_missing_secrets(p);
 	return lines_start(p, complaint) && start_record(p, complaint) && listeners_start(p, complaint);
 }
@@ -354,17 +356,17 @@ static void drain(struct program *p)
 	long long until = pipeline_now() + (p->config.deadline_ms + 2000) * 1000000;
 
 	while (listener_busy(p->api) + listener_busy(p->ops) > 0 && pipeline_now() < until)
-		told_to_end(POLL_MS);
+		told_to_end(p, POLL_MS);
 	/* every step gives up at its deadline, so this ends */
 	while (pipeline_under_way(p->server.pipeline) > 0)
-		told_to_end(POLL_MS);
+		told_to_end(p, POLL_MS);
 }
 
 static void program_leave(struct program *p)
 {
 	log_line(LOG_INFO, "leaving", "text", "not ready; a second signal cuts the waiting short", NULL);
 	stage_set(p, STAGE_LEAVING);
-	told_to_end((int)p->config.drain_ms);
+	told_to_end(p, (int)p->config.drain_ms);
 	stage_set(p, STAGE_DRAINING);
 	listener_quiesce(p->api);
 	listener_quiesce(p->ops);
@@ -388,7 +390,7 @@ static void program_end(struct program *p)
 		store_close(p->server.reader);
 	if (p->server.store)
 		store_close(p->server.store);
-	policy_free(p->server.policy);
+	rules_free(p->server.rules);
 	metrics_free(p->server.metrics);
 }
 
@@ -403,7 +405,7 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	started = program_start(&program, path, &complaint);
 	if (started) {
-		told_to_end(-1);
+		told_to_end(&program, -1);
 		program_leave(&program);
 	} else {
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);

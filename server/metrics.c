@@ -3,6 +3,7 @@
 #include "server/metrics.h"
 
 #include "server/answer.h"
+#include "server/rules.h"
 #include "server/server.h"
 #include "verifier/checks.h"
 #include "verifier/reasons.h"
@@ -12,13 +13,17 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const kinds[] = { "release", "acknowledge", "query", "status", "none" };
+static const char *const kinds[] = { "release", "acknowledge", "query", "challenge", "status", "none" };
 static const int statuses[] = { 200, 201, 204, 400, 401, 403, 404, 405, 409, 413, 415, 429, 500, 503, 0 };
 static const char *const outcomes[] = { "fault", "refused", "unavailable", "ok" };
 static const char *const reasons[] = { "none", REASON_MALFORMED, REASON_NO_RULE, REASON_NOT_VISIBLE_YET,
 	REASON_UPSTREAM, REASON_STORE, REASON_VAULT, REASON_SECRET_MISSING, REASON_ALREADY_RELEASED,
 	REASON_ALREADY_COLLECTED, REASON_NOT_FOUND, REASON_OVERLOADED, REASON_DRAINING, REASON_INTERNAL,
-	REASON_UNAUTHORIZED, CHECK_INSTANCE_ID, CHECK_ACCOUNT_ID, CHECK_REGION, CHECK_RESERVATION_ID,
+	REASON_UNAUTHORIZED, REASON_CHALLENGE, REASON_EVIDENCE_MISSING, REASON_DOCUMENT, REASON_RULE_HELD,
+	CHECK_CALLER_IDENTITY, CHECK_CALLER_ACCOUNT, CHECK_CALLER_ROLE, CHECK_CALLER_SESSION,
+	CHECK_DOCUMENT_INSTANCE_ID, CHECK_DOCUMENT_ACCOUNT_ID, CHECK_DOCUMENT_REGION,
+	CHECK_DOCUMENT_INSTANCE_TYPE, CHECK_DOCUMENT_PRIVATE_IP, CHECK_DOCUMENT_IMAGE, CHECK_DOCUMENT_ZONE,
+	CHECK_DOCUMENT_TIME, CHECK_INSTANCE_ID, CHECK_ACCOUNT_ID, CHECK_REGION, CHECK_RESERVATION_ID,
 	CHECK_INSTANCE_TYPE, CHECK_PUBLIC_HOSTNAME, CHECK_LOCAL_HOSTNAME, CHECK_SOURCE_IP, CHECK_PEER_ADDRESS,
 	CHECK_STATE, CHECK_ROLE, CHECK_IMAGE, CHECK_LAUNCH_TEMPLATE, CHECK_AUTO_SCALING_GROUP, CHECK_VPC,
 	CHECK_SUBNET, CHECK_SECURITY_GROUP, CHECK_ALLOWED_TYPE, CHECK_TAG, CHECK_METADATA_OPTIONS,
@@ -187,6 +192,10 @@ static void show_upstream(FILE *out, struct server *server)
 		counts.calls_iam - counts.failed_iam);
 	fprintf(out, "vouchsafe_upstream_calls_total{service=\"iam\",result=\"failed\"} %lu\n",
 		counts.failed_iam);
+	fprintf(out, "vouchsafe_upstream_calls_total{service=\"sts\",result=\"ok\"} %lu\n",
+		counts.calls_sts - counts.failed_sts);
+	fprintf(out, "vouchsafe_upstream_calls_total{service=\"sts\",result=\"failed\"} %lu\n",
+		counts.failed_sts);
 	single(out, "upstream_cached_total", "counter", "Questions to IAM that were answered from the cache.",
 		(double)counts.cached_iam);
 }
@@ -234,11 +243,13 @@ static void show_queues(FILE *out, struct server *server)
 
 static void show_node(FILE *out, struct server *server)
 {
+	struct snapshot rules = rules_get(server->rules);
 	size_t unbound = 0;
 	size_t i;
 
-	for (i = 0; i < policy_rules(server->policy); i++)
-		unbound += rule_unbound_key(policy_rule(server->policy, i));
+	for (i = 0; i < policy_rules(rules.policy); i++)
+		unbound += rule_unbound_key(policy_rule(rules.policy, i));
+	snapshot_clear(&rules);
 	head(out, "build_info", "gauge", "Always 1; the labels tell.");
 	fprintf(out, "vouchsafe_build_info{version=\"%s\",node=\"%s\"} 1\n", VOUCHSAFE_VERSION,
 		server->config->node);

@@ -18,7 +18,8 @@ static enum outcome parse(struct work *work)
 	struct release *r = (struct release *)work;
 	enum outcome outcome;
 
-	outcome = release_request_parse(r->request.body, &r->assertion, &r->recipient, &work->reason);
+	outcome = release_request_parse(
+		r->request.body, &r->assertion, &r->recipient, &r->evidence, &work->reason);
 	r->parsed = outcome == OK;
 	return outcome;
 }
@@ -27,19 +28,49 @@ static enum outcome admit(struct work *work)
 {
 	struct release *r = (struct release *)work;
 
-	r->policy = policy_dup(r->request.server->policy);
-	return policy_admit(r->policy, &r->assertion, &r->rule, &r->demand, &work->reason);
+	r->rules = rules_get(r->request.server->rules);
+	return policy_admit(r->rules.policy, &r->assertion, &r->rule, &r->demand, &work->reason);
+}
+
+/* What is proved offline, held against the assertion: who fails here costs no call to AWS. */
+static enum outcome compare(struct release *r)
+{
+	const struct comparison comparison = { .demand = &r->demand,
+		.assertion = &r->assertion,
+		.document = r->proof.document,
+		.peer = r->request.peer };
+	struct reason *reason = &r->request.work.reason;
+	const struct check *failed;
+
+	r->claims = claims_new();
+	if (!r->claims)
+		return fault(reason, REASON_INTERNAL, "out of memory");
+	proof_compare(r->claims, &comparison);
+	failed = claims_first_failed(r->claims);
+	if (failed)
+		return refused(reason, failed->name, "%s: expected %s, but %s says %s", failed->name,
+			check_expected(r->claims, failed), failed->by, check_observed(r->claims, failed));
+	claims_free(r->claims); /* the confirmation makes these checks again, among all others */
+	r->claims = NULL;
+	return OK;
 }
 
 static enum outcome verify(struct work *work)
 {
 	struct release *r = (struct release *)work;
-	enum outcome outcome;
+	const struct question_offline question = { .anchors = r->rules.anchors,
+		.demand = &r->demand,
+		.assertion = &r->assertion,
+		.recipient = &r->recipient,
+		.evidence = &r->evidence,
+		.peer = r->request.peer,
+		.now = (time_t)(r->request.now_us / 1000000) };
+	bool stranger = !r->demand.public_address && strcmp(r->assertion.source_ip, r->request.source) != 0;
+	enum outcome outcome = OK;
 
-	outcome = proof_verify(&r->demand, &r->assertion, r->request.peer, &work->reason);
-	if (outcome == REFUSED && (r->claims = claims_new()))
-		proof_check_peer(r->claims, &r->demand, &r->assertion, r->request.peer, "");
-	return outcome;
+	if (!stranger) /* who calls from elsewhere costs no signature */
+		outcome = proof_verify(&question, &r->proof, &work->reason);
+	return outcome == OK ? compare(r) : outcome;
 }
 
 static void confirmed(struct confirmation *confirmation)
@@ -57,6 +88,8 @@ static void confirm(struct work *work)
 
 	r->confirmation = (struct confirmation){ .assertion = &r->assertion,
 		.demand = &r->demand,
+		.document = r->proof.document,
+		.caller = r->proof.caller,
 		.peer = r->request.peer,
 		.now = (time_t)(r->request.now_us / 1000000),
 		.deadline = work->deadline,
@@ -77,19 +110,22 @@ static enum outcome decide(struct work *work)
 	return outcome;
 }
 
-/* What has been parsed owes a line of the trail, granted or refused. What is merely unavailable does not. */
+/* What has been parsed owes a line of the trail, granted or refused. What is merely unavailable does not, nor
+ * does a challenge that is too old. */
 static bool owe(struct request *request, struct record *record)
 {
 	struct release *r = (struct release *)request;
 
 	if (!r->parsed || (record->outcome != OK && record->outcome != REFUSED))
 		return false;
+	if (record->outcome == REFUSED && strcmp(record->reason.code, REASON_CHALLENGE) == 0)
+		return false; /* nothing is decided: it comes again with another */
 	record->kind = RECORD_RELEASE;
 	record->assertion = &r->assertion;
 	record->recipient = &r->recipient;
 	record->claims = r->claims;
 	record->decision = record->outcome == OK ? &r->decision : NULL;
-	record->policy_sha256 = policy_sha256(r->policy);
+	record->policy_sha256 = policy_sha256(r->rules.policy);
 	record->rule = r->rule ? rule_name(r->rule) : NULL;
 	record->unbound_key = r->rule && rule_unbound_key(r->rule);
 	return true;
@@ -163,7 +199,9 @@ static void release_free(struct request *request)
 	sealed_clear(&r->sealed);
 	grant_free(r->grant);
 	claims_free(r->claims);
-	policy_free(r->policy);
+	proof_clear(&r->proof);
+	evidence_clear(&r->evidence);
+	snapshot_clear(&r->rules);
 	free(r);
 }
 

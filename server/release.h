@@ -4,6 +4,7 @@
  */
 #include "aws/confirm.h"
 #include "server/request.h"
+#include "server/rules.h"
 #include "vault/vault.h"
 
 struct release {
@@ -11,11 +12,14 @@ struct release {
 	/* parse */
 	struct assertion assertion;
 	struct recipient recipient;
+	struct evidence evidence;
 	bool parsed;
 	/* admit */
-	struct policy *policy; /* the snapshot that this request keeps */
+	struct snapshot rules; /* that this request keeps */
 	const struct rule *rule;
 	struct demand demand;
+	/* verify */
+	struct proof proof;
 	/* confirm */
 	struct confirmation confirmation;
 	struct claims *claims;

@@ -1,6 +1,7 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
-/* What all requests share. Made by main.c before anything listens; only `stage` changes afterwards. */
+/* What all requests share. Made by main.c before anything listens; only `stage` and what is inside `rules`
+ * change afterwards. */
 #include "aws/confirm.h"
 #include "policy/policy.h"
 #include "server/config.h"
@@ -15,7 +16,7 @@ enum stage {
 
 struct server {
 	const struct config *config;
-	struct policy *policy;
+	struct rules *rules;
 	struct aws *aws;
 	struct store *store; /* the committer's alone */
 	struct store *reader; /* the readers' lane's alone */

@@ -2,6 +2,7 @@
 #include "server/status.h"
 
 #include "server/answer.h"
+#include "server/rules.h"
 #include "server/server.h"
 #include "verifier/reasons.h"
 
@@ -15,16 +16,21 @@ void status_live(struct request *request)
 
 static json_t *verbose_json(struct server *server, bool ready)
 {
+	struct snapshot rules = rules_get(server->rules);
 	struct aws_counts counts;
+	json_t *body;
 
 	aws_counts_get(server->aws, &counts);
-	return json_pack("{s:b, s:s, s:b, s:s, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "ready", ready,
-		"node", server->config->node, "development", server->config->development, "policy",
-		policy_sha256(server->policy), "vault", vault_ready(server->vault) ? "up" : "down",
-		"under_way", (json_int_t)pipeline_under_way(server->pipeline), "aws", "calls_ec2",
+	body = json_pack("{s:b, s:s, s:b, s:s, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "ready",
+		ready, "node", server->config->node, "development", server->config->development, "policy",
+		policy_sha256(rules.policy), "vault", vault_ready(server->vault) ? "up" : "down", "under_way",
+		(json_int_t)pipeline_under_way(server->pipeline), "aws", "calls_ec2",
 		(json_int_t)counts.calls_ec2, "calls_iam", (json_int_t)counts.calls_iam, "failed_ec2",
 		(json_int_t)counts.failed_ec2, "failed_iam", (json_int_t)counts.failed_iam, "cached_iam",
-		(json_int_t)counts.cached_iam);
+		(json_int_t)counts.cached_iam, "calls_sts", (json_int_t)counts.calls_sts, "failed_sts",
+		(json_int_t)counts.failed_sts);
+	snapshot_clear(&rules);
+	return body;
 }
 
 void status_ready(struct request *request)

@@ -49,9 +49,12 @@ def test_the_field_is_named():
     for csr in (7, "", MARK, KEYS[0].csr[:-60], KEYS[0].csr + MARK):
         detail = problem(400, "malformed", post({**good, "csr": csr}))["detail"]
         assert detail.startswith("csr:"), detail
-    # evidence that this version does not enforce is not taken in silence
-    problem(400, "malformed", post({**good, "challenge": "x"}))
-    problem(400, "malformed", post({**good, "evidence": {}}))
+    for evidence in ([], {"nitro-tpm": "x"}, {"identity-document": 7}, {"caller-identity": {}}, {"caller-identity": [MARK]},
+                     {"caller-identity": {"authorization": MARK, "x-amz-date": MARK}},
+                     {"caller-identity": {"authorization": MARK, "x-amz-date": MARK, "x-amz-security-token": MARK,
+                                          "host": MARK}}):
+        problem(400, "malformed", post({**good, "evidence": evidence}))
+    problem(400, "malformed", post({**good, "challenge": 7}))
     equal(STACK.instance_events(instance), [])
     STACK.granted(instance, KEYS[0])
 

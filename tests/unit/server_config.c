@@ -100,8 +100,10 @@ static void mistakes(void **state)
 /* Settings of the design that this version does not enforce yet. */
 static void not_enforced(void **state)
 {
-	static const char *const settings[] = { "\"tls\": {}", "\"ops_tls\": {}",
-		"\"identity_certificates\": \"x\"" };
+	static const char *const settings[] = {
+		"\"tls\": {}",
+		"\"ops_tls\": {}",
+	};
 	size_t i;
 
 	(void)state;
@@ -245,12 +247,17 @@ static void shipped_examples(void **state)
 	static struct config config;
 	static struct vault_file vault;
 	struct complaint complaint = { "" };
+	struct anchors *anchors;
 	struct policy *policy;
 
 	(void)state;
 	if (!config_load("conf/vouchsafe.json", &config, &complaint))
 		fail_msg("%s", complaint.text);
-	policy = config_policy(&config, &complaint);
+	anchors = config_anchors(&config, &complaint);
+	if (!anchors)
+		fail_msg("%s", complaint.text);
+	policy = config_policy(&config, anchors, &complaint);
+	anchors_free(anchors);
 	if (!policy)
 		fail_msg("%s", complaint.text);
 	if (!vault_file_load(config.vault, &vault, &complaint))
@@ -262,12 +269,15 @@ static void shipped_examples(void **state)
 static void policy_beyond_configuration(void **state)
 {
 	static struct config config;
+	struct anchors *anchors;
 	struct complaint complaint = { "" };
 
 	(void)state;
 	assert_true(load_changed("us-east-1", "us-west-2", &config, &complaint));
 	strcpy(config.policy, "conf/policy.json");
-	assert_null(config_policy(&config, &complaint));
+	anchors = config_anchors(&config, &complaint);
+	assert_null(config_policy(&config, anchors, &complaint));
+	anchors_free(anchors);
 	assert_non_null(strstr(complaint.text, "region us-east-1"));
 }
 
