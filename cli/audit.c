@@ -13,7 +13,7 @@
 
 /* The line of `audit query`, as it was typed. */
 struct query_line {
-	const char *config, *url, *ca, *token_file;
+	struct trail_place place;
 	const char *since, *until, *limit;
 	bool json, all;
 	struct trail_query query;
@@ -37,26 +37,25 @@ static bool limit_take(struct query_line *line, struct complaint *complaint)
 static bool line_take(struct words words, struct query_line *line, struct complaint *complaint)
 {
 	struct trail_query *query = &line->query;
-	const struct option options[] = { { "--config", &line->config, NULL }, { "--url", &line->url, NULL },
-		{ "--ca", &line->ca, NULL }, { "--token-file", &line->token_file, NULL },
+	const struct option options[] = { { "--config", &line->place.config, NULL },
+		{ "--url", &line->place.url, NULL }, { "--ca", &line->place.ca, NULL },
+		{ "--token-file", &line->place.token_file, NULL },
 		{ "--instance-id", &query->instance_id, NULL }, { "--role", &query->role, NULL },
 		{ "--event", &query->event, NULL }, { "--outcome", &query->outcome, NULL },
+		{ "--request-id", &query->request_id, NULL }, { "--release-id", &query->release_id, NULL },
 		{ "--since", &line->since, NULL }, { "--until", &line->until, NULL },
 		{ "--limit", &line->limit, NULL }, { "--all", NULL, &line->all },
 		{ "--ascending", NULL, &query->ascending }, { "--json", NULL, &line->json }, { 0 } };
 
 	return command_line_take(words, options, NULL, 0, complaint) && limit_take(line, complaint) &&
 	       (!line->since || moment_take("--since", line->since, false, &query->since_us, complaint)) &&
-	       (!line->until || moment_take("--until", line->until, false, &query->until_us, complaint)) &&
-	       (!line->url || trail_url_valid(line->url, complaint));
+	       (!line->until || moment_take("--until", line->until, false, &query->until_us, complaint));
 }
 
 /* ---- where to ask */
 
-enum { BASE_SIZE = 64 };
-
 /* The ops listener of the configuration; one on all addresses is on loopback too. */
-static bool base_of_config(const char *path, char base[BASE_SIZE], struct complaint *complaint)
+static bool base_of_config(const char *path, char base[TRAIL_BASE_SIZE], struct complaint *complaint)
 {
 	struct config *config = malloc(sizeof(*config));
 	struct in_addr address;
@@ -70,7 +69,7 @@ static bool base_of_config(const char *path, char base[BASE_SIZE], struct compla
 		if (address.s_addr == htonl(INADDR_ANY))
 			address.s_addr = htonl(INADDR_LOOPBACK);
 		inet_ntop(AF_INET, &address, host, sizeof(host));
-		snprintf(base, BASE_SIZE, "http://%s:%u", host, ntohs(config->ops_listen.sin_port));
+		snprintf(base, TRAIL_BASE_SIZE, "http://%s:%u", host, ntohs(config->ops_listen.sin_port));
 		loaded = trail_url_valid(base, complaint);
 	}
 	free(config);
@@ -85,6 +84,16 @@ static bool token_take(const char *file, struct trail *trail, struct complaint *
 		return complain(
 			complaint, "no token: name its file with --token-file or VOUCHSAFE_TOKEN_FILE");
 	return trail_token_read(file, trail->token, complaint);
+}
+
+bool trail_open(const struct trail_place *place, struct trail *trail, struct complaint *complaint)
+{
+	if (place->url ? !trail_url_valid(place->url, complaint)
+		       : !base_of_config(place->config, trail->own, complaint))
+		return false;
+	trail->base = place->url ? place->url : trail->own;
+	trail->ca = place->ca;
+	return token_take(place->token_file, trail, complaint);
 }
 
 /* ---- what comes out */
@@ -171,16 +180,12 @@ int run_audit_query(struct words words)
 	struct query_line line = { 0 };
 	struct complaint complaint = { 0 };
 	struct trail trail = { 0 };
-	char base[BASE_SIZE];
 	int status;
 
 	if (!line_take(words, &line, &complaint))
 		return command_misused(&complaint);
-	if ((!line.url && !base_of_config(line.config, base, &complaint)) ||
-		!token_take(line.token_file, &trail, &complaint))
+	if (!trail_open(&line.place, &trail, &complaint))
 		return command_failed(&complaint);
-	trail.base = line.url ? line.url : base;
-	trail.ca = line.ca;
 	status = query_print(&trail, &line);
 	OPENSSL_cleanse(trail.token, sizeof(trail.token));
 	return status;

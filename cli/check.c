@@ -2,6 +2,8 @@
  */
 #include "cli/commands.h"
 #include "cli/installation.h"
+#include "cli/table.h"
+#include "policy/tests.h"
 #include "server/config.h"
 
 #include <stdio.h>
@@ -58,6 +60,47 @@ int run_policy_check(struct words words)
 
 	if (config)
 		status = policy_report(config);
+	free(config);
+	return status;
+}
+
+static void test_row(void *context, const struct policy_test *test)
+{
+	const char *const cells[] = { test->passed ? "ok" : "FAILED", test->name, test->expected,
+		test->verdict, test->why };
+	bool *added = ((void **)context)[1];
+
+	*added = *added && table_add(((void **)context)[0], cells);
+}
+
+static int tests_report(const struct config *config)
+{
+	static const char *const headings[] = { "", "TEST", "EXPECTED", "VERDICT", "WHY", NULL };
+	struct table *table = table_new(headings);
+	struct complaint complaint = { 0 };
+	bool added = table != NULL;
+	void *context[] = { table, &added };
+	unsigned char *text;
+	size_t length;
+	bool passed;
+
+	text = config_file_read(config->policy, POLICY_BYTES_MAX, &length, &complaint);
+	passed = text &&
+		 policy_test(config->policy, (struct bytes){ text, length }, test_row, context, &complaint);
+	free(text);
+	if (added)
+		table_print(table, stdout);
+	table_free(table);
+	return passed && added ? command_done() : command_failed(&complaint);
+}
+
+int run_policy_test(struct words words)
+{
+	int status;
+	struct config *config = config_take(words, &status);
+
+	if (config)
+		status = tests_report(config);
 	free(config);
 	return status;
 }

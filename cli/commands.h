@@ -19,5 +19,8 @@ int run_audit_verify(struct words);
 /* check.c */
 int run_config_check(struct words);
 int run_policy_check(struct words);
+int run_policy_test(struct words);
+/* explain.c */
+int run_policy_explain(struct words);
 
 #endif

@@ -25,7 +25,8 @@ static const struct command {
 		"INSTANCE --account A --region R --reason TEXT --until 30m [--key SHA256HEX]",
 		"allow one more first use, for a while" },
 	{ "audit query", run_audit_query,
-		"[--instance-id I] [--role R] [--event E] [--outcome O] [--since T] [--until T] [--limit N | "
+		"[--instance-id I] [--request-id I] [--release-id I] [--role R] [--event E] [--outcome O] "
+		"[--since T] [--until T] [--limit N | "
 		"--all] "
 		"[--ascending] [--json] [--url URL] [--ca FILE] [--token-file FILE]",
 		"ask the ops listener for events of the trail" },
@@ -33,6 +34,10 @@ static const struct command {
 	{ "config check", run_config_check, "", "is the configuration right, with the files that it names?" },
 	{ "policy check", run_policy_check, "",
 		"is the policy right, and what in it is worth a second look?" },
+	{ "policy test", run_policy_test, "", "run the tests that stand in the policy file" },
+	{ "policy explain", run_policy_explain,
+		"REQUEST-OR-RELEASE-ID [--url URL] [--ca FILE] [--token-file FILE]",
+		"every check of one decision, from the trail" },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

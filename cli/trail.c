@@ -149,6 +149,8 @@ static bool target_fill(struct target *target, const char *base, const struct tr
 	parameter_add(target, "role", query->role);
 	parameter_add(target, "event", query->event);
 	parameter_add(target, "outcome", query->outcome);
+	parameter_add(target, "request-id", query->request_id);
+	parameter_add(target, "release-id", query->release_id);
 	moment_add(target, "since", query->since_us);
 	moment_add(target, "until", query->until_us);
 	parameter_add(target, "cursor", *cursor ? cursor : NULL);

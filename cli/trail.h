@@ -7,16 +7,27 @@ enum { TOKEN_MAX = 512 };
 
 /* What is asked; borrowed, NULL: any. */
 struct trail_query {
-	const char *instance_id, *role, *event, *outcome;
+	const char *instance_id, *role, *event, *outcome, *request_id, *release_id;
 	long long since_us, until_us; /* 0: open */
 	bool ascending;
 };
 
+enum { TRAIL_BASE_SIZE = 64 };
+
 struct trail {
+	char own[TRAIL_BASE_SIZE]; /* room for a base of trail_open's making */
 	const char *base; /* "http://127.0.0.1:8444", without a "/" at its end */
 	const char *ca; /* NULL: the system's roots */
 	char token[TOKEN_MAX + 1];
 };
+
+/* Where to ask, as it was typed; NULL where nothing was: the configuration's ops listener,
+ * $VOUCHSAFE_TOKEN_FILE. */
+struct trail_place {
+	const char *config, *url, *ca, *token_file;
+};
+/* audit.c. The trail must not move afterwards; its token is the caller's to wipe. */
+MUST_USE bool trail_open(const struct trail_place *, struct trail *, struct complaint *);
 
 /* A page. Events are the very bytes that the store has hashed: one line of printable ASCII each. */
 struct trail_page {

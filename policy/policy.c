@@ -3,6 +3,7 @@
 #include "policy/policy.h"
 
 #include "policy/rule.h"
+#include "policy/tests.h"
 #include "verifier/encoding.h"
 #include "verifier/jsonfile.h"
 #include "verifier/reasons.h"
@@ -53,7 +54,7 @@ static bool rule_fits_others(
 
 static bool rules_load(const struct jsonfile *file, struct policy *policy, struct complaint *complaint)
 {
-	static const char *const known[] = { "rules", NULL };
+	static const char *const known[] = { "rules", "tests", NULL };
 	struct member root = jsonfile_root(file);
 	struct member rules = member_of(&root, "rules");
 	size_t n;
@@ -75,11 +76,14 @@ static bool rules_load(const struct jsonfile *file, struct policy *policy, struc
 	return true;
 }
 
-struct policy *policy_load(const char *name, struct bytes text, struct complaint *complaint)
+/* Where `told` is given, every test is run and told. */
+static struct policy *load(const char *name, struct bytes text,
+	void (*told)(void *, const struct policy_test *), void *context, struct complaint *complaint)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
 	struct jsonfile *file = NULL;
 	unsigned char hash[32];
+	struct member root;
 	bool loaded = false;
 
 	if (!policy) {
@@ -94,6 +98,9 @@ struct policy *policy_load(const char *name, struct bytes text, struct complaint
 	file = jsonfile_parse(name, text, complaint);
 	if (!file || !rules_load(file, policy, complaint))
 		goto out;
+	root = jsonfile_root(file);
+	if (!policy_tests_run(policy, &root, told, context, complaint))
+		goto out;
 	if (!EVP_Digest(text.data, text.length, hash, NULL, EVP_sha256(), NULL)) {
 		complain(complaint, "%s: SHA-256 failed", name);
 		goto out;
@@ -106,6 +113,20 @@ out:
 		return policy;
 	policy_free(policy);
 	return NULL;
+}
+
+struct policy *policy_load(const char *name, struct bytes text, struct complaint *complaint)
+{
+	return load(name, text, NULL, NULL, complaint);
+}
+
+bool policy_test(const char *name, struct bytes text, void (*told)(void *context, const struct policy_test *),
+	void *context, struct complaint *complaint)
+{
+	struct policy *policy = load(name, text, told, context, complaint);
+
+	policy_free(policy);
+	return policy != NULL;
 }
 
 struct policy *policy_dup(struct policy *policy)

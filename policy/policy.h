@@ -13,6 +13,11 @@ struct rule; /* borrowed from its policy */
 /* Loads a policy file (DESIGN.md section 9) from its bytes; `name` is what complaints call it. NULL: the
  * complaint names file, line, column and the mend. The caller owns one reference. */
 struct policy *policy_load(const char *name, struct bytes text, struct complaint *);
+/* The same, and tells of each test in the file (policy_load tells of the first that fails). False: the file
+ * cannot be loaded, or a test failed. */
+struct policy_test;
+MUST_USE bool policy_test(const char *name, struct bytes text,
+	void (*told)(void *context, const struct policy_test *), void *context, struct complaint *);
 struct policy *policy_dup(struct policy *);
 void policy_free(struct policy *);
 
