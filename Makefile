@@ -7,9 +7,10 @@ SANITIZE ?= 0
 # Debian 12 packages: to build, and (more) to test and lint. Installed by `make packages` only where missing.
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
 	libsqlite3-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
-PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 valgrind prometheus haproxy awscli python3-botocore \
-	python3-jsonschema python3-yaml shellcheck
+PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 valgrind prometheus haproxy awscli \
+	python3-botocore python3-jsonschema python3-yaml shellcheck
 PACKAGES_LINT := $(PACKAGES_TEST) clang-format cppcheck
+PACKAGES_FUZZ := $(PACKAGES_BUILD) clang libclang-rt-14-dev
 INSTALL := tests/install-packages
 
 Q := $(if $(filter 1,$(V)),,@)
@@ -26,6 +27,10 @@ ifeq ($(SANITIZE),address)
   HARDEN += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else ifeq ($(SANITIZE),thread)
   HARDEN += -fsanitize=thread -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),fuzzer)
+  CC := clang
+  WARNINGS := -w # gcc's are the ones that count
+  HARDEN += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else
   HARDEN += -D_FORTIFY_SOURCE=2
 endif
@@ -56,7 +61,7 @@ vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
 
-.PHONY: help all programs tools demo test check lint format bench install clean packages packages-test packages-lint
+.PHONY: help all programs tools demo test check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -105,6 +110,23 @@ $(foreach u,$(UNIT),$(eval $(call unit,$(u))))
 unit: $(UNIT_BINARIES)
 .PHONY: unit
 
+# ---- fuzz targets: tests/fuzz/fuzz_<what>.c, each with replay.c (a test like the others) and with libFuzzer
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_o := $(verifier_o) $(policy_o)
+fuzz_document_l := -Wl,--wrap=PKCS7_verify
+
+define fuzz
+$(BUILD)/unit/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $(BUILD)/obj/tests/fuzz/replay.o $$(fuzz_o)
+	$$(call say,LINK,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(LINK) -o $$@ $$^ $$(fuzz_$(1)_l) -ljansson -lcrypto
+$(BUILD)/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $$(fuzz_o)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(LINK) -fsanitize=fuzzer -o $$@ $$^ $$(fuzz_$(1)_l) -ljansson -lcrypto
+endef
+$(foreach f,$(FUZZ),$(eval $(call fuzz,$(f))))
+unit: $(FUZZ:%=$(BUILD)/unit/fuzz_%)
+
 # ---- what people type
 demo: packages ## from nothing to the whole story on screen; KEEP=1 leaves it running
 	@$(MAKE) --no-print-directory -s programs tools
@@ -115,6 +137,12 @@ test: packages-test ## install what is missing, build with sanitizers, run every
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' $(BUILD)/tsan/vouchsafed
 	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) TSAN=$(BUILD)/tsan tests/run
+
+TARGET ?= $(FUZZ)
+SECONDS ?= 60
+fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each)
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/fuzz SANITIZE=fuzzer CFLAGS='-O1 -g' $(TARGET:%=$(BUILD)/fuzz/fuzz_%)
+	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(TARGET)
 
 lint: packages-lint ## formatting, cppcheck, the include table, shellcheck
 	@tests/lint
@@ -130,6 +158,8 @@ packages:
 	@$(INSTALL) $(PACKAGES_BUILD)
 packages-test:
 	@$(INSTALL) $(PACKAGES_TEST)
+packages-fuzz:
+	@$(INSTALL) $(PACKAGES_FUZZ)
 packages-lint:
 	@$(INSTALL) $(PACKAGES_LINT)
 

@@ -16,6 +16,10 @@ int run_ledger_rearm(struct words);
 /* audit.c */
 int run_audit_query(struct words);
 int run_audit_verify(struct words);
+/* certificates.c */
+int run_certificates_list(struct words);
+int run_certificates_check(struct words);
+int run_certificates_add(struct words);
 /* check.c */
 int run_config_check(struct words);
 int run_policy_check(struct words);

@@ -31,6 +31,12 @@ static const struct command {
 		"[--ascending] [--json] [--url URL] [--ca FILE] [--token-file FILE]",
 		"ask the ops listener for events of the trail" },
 	{ "audit verify", run_audit_verify, "", "walk the whole chain of events in the store" },
+	{ "certificates list", run_certificates_list, "[--folder DIR]",
+		"the certificates for identity documents, and which of them are AWS's own" },
+	{ "certificates check", run_certificates_check, "[--folder DIR] [--own]",
+		"are all of them AWS's own, each in its region's file, and valid? --own: or yours" },
+	{ "certificates add", run_certificates_add, "FILE --region R [--folder DIR] [--own]",
+		"take a region's certificate; --own: also one that AWS is not known to publish" },
 	{ "config check", run_config_check, "", "is the configuration right, with the files that it names?" },
 	{ "policy check", run_policy_check, "",
 		"is the policy right, and what in it is worth a second look?" },
@@ -51,7 +57,7 @@ static int print_help(void)
 		printf("  vouchsafe %s%s%s\n      %s\n", commands[i].name, commands[i].usage[0] ? " " : "",
 			commands[i].usage, commands[i].what);
 	puts("  vouchsafe help | --version\n\n"
-	     "All take --config FILE (default: /etc/vouchsafe/vouchsafe.json). T is a time, "
+	     "All but certificates take --config FILE (default: /etc/vouchsafe/vouchsafe.json). T is a time, "
 	     "2026-01-02T03:04:05Z, or a\n"
 	     "duration, 30m. VOUCHSAFE_TOKEN_FILE names the file with the auditor's token.\n"
 	     "Exit status: 0 done, 1 failed, 2 not understood.");

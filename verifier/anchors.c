@@ -74,6 +74,17 @@ static bool blank(unsigned char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+static struct bytes trim(struct bytes text)
+{
+	while (text.length && blank(text.data[0])) {
+		text.data++;
+		text.length--;
+	}
+	while (text.length && blank(text.data[text.length - 1]))
+		text.length--;
+	return text;
+}
+
 /* Does the text hold one block, as far as its marks tell, and nothing around it? OpenSSL skips whatever
  * stands before a block and never looks behind it. */
 static bool pem_alone(struct bytes pem)
@@ -82,13 +93,7 @@ static bool pem_alone(struct bytes pem)
 	static const char end[] = "-----END CERTIFICATE-----";
 	const unsigned char *tail;
 
-	while (pem.length && blank(pem.data[0])) {
-		pem.data++;
-		pem.length--;
-	}
-	while (pem.length && blank(pem.data[pem.length - 1]))
-		pem.length--;
-	if (pem.length < sizeof(begin) + sizeof(end) || memcmp(pem.data, begin, sizeof(begin) - 1) != 0)
+	if (pem.length < sizeof(begin) || memcmp(pem.data, begin, sizeof(begin) - 1) != 0)
 		return false;
 	tail = memmem(pem.data, pem.length, end, sizeof(end) - 1);
 	return tail && tail + sizeof(end) - 1 == pem.data + pem.length;
@@ -103,6 +108,7 @@ static X509 *certificate_read(struct bytes pem)
 	long length = 0;
 	BIO *bio;
 
+	pem = trim(pem);
 	if (!pem_alone(pem))
 		return NULL;
 	bio = BIO_new_mem_buf(pem.data, (int)pem.length);

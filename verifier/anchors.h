@@ -40,5 +40,7 @@ struct anchor_about anchors_about(const struct anchors *, size_t i);
 /* The SHA-256 of the certificate that AWS has published for a region (the AWS user guide's page of region
  * certificates), in 64 lower-case hexadecimal digits; NULL for a region that is not in the compiled table. */
 const char *published_certificate(const char *region);
+/* Region i of that table; NULL after the last. */
+const char *published_region(size_t i);
 
 #endif

@@ -130,15 +130,22 @@ static bool attributes_signed(const PKCS7_SIGNED *content)
 	return type && type->type == V_ASN1_OBJECT && OBJ_obj2nid(type->value.object) == NID_pkcs7_data;
 }
 
-/* The signed attribute CMSAlgorithmProtection (RFC 6211); NULL where there is none. */
+/* The signed attribute CMSAlgorithmProtection (RFC 6211); NULL where there is none. OpenSSL 3.0 has no number
+ * for it. */
 static const ASN1_TYPE *algorithms_signed(const PKCS7_SIGNER_INFO *signer)
 {
-	ASN1_OBJECT *name = OBJ_txt2obj("1.2.840.113549.1.9.52", 1);
-	int place = X509at_get_attr_by_OBJ(signer->auth_attr, name, -1);
+	static const unsigned char name[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x34 };
+	int i;
 
-	ASN1_OBJECT_free(name);
-	return place < 0 ? NULL
-			 : X509_ATTRIBUTE_get0_type(sk_X509_ATTRIBUTE_value(signer->auth_attr, place), 0);
+	for (i = 0; i < sk_X509_ATTRIBUTE_num(signer->auth_attr); i++) {
+		X509_ATTRIBUTE *attribute = sk_X509_ATTRIBUTE_value(signer->auth_attr, i);
+		const ASN1_OBJECT *object = X509_ATTRIBUTE_get0_object(attribute);
+
+		if (OBJ_length(object) == sizeof(name) &&
+			memcmp(OBJ_get0_data(object), name, sizeof(name)) == 0)
+			return X509_ATTRIBUTE_get0_type(attribute, 0);
+	}
+	return NULL;
 }
 
 /* Where AWS has signed which algorithms it used, those are named, and by the same names. */
@@ -346,7 +353,7 @@ static enum outcome blob_verify(
 	const char *broken = shape_check(p7);
 
 	if (broken)
-		return refused(reason, REASON_DOCUMENT, "%s", broken);
+		return not_so(reason, broken);
 	if (!signer_is(p7, certificate))
 		return refused(reason, REASON_DOCUMENT, "the signer is not the region's certificate");
 	if (!signature_holds(p7, certificate))

@@ -51,10 +51,17 @@ static const struct published {
 	{ "us-west-2", "4e3569f2925a867a0c2f1b64efe101d4b4853d11c4f81c1e72aae201a92020b4" },
 };
 
+enum { PUBLISHED = sizeof(published) / sizeof(published[0]) };
+
 const char *published_certificate(const char *region)
 {
-	for (size_t i = 0; i < sizeof(published) / sizeof(published[0]); i++)
+	for (size_t i = 0; i < PUBLISHED; i++)
 		if (strcmp(published[i].region, region) == 0)
 			return published[i].sha256;
 	return NULL;
+}
+
+const char *published_region(size_t i)
+{
+	return i < PUBLISHED ? published[i].region : NULL;
 }
