@@ -210,7 +210,8 @@ static void text_came(void *context, const xmlChar *text, int length)
 	if (reading->refused || rule == NOTHING)
 		return;
 	if (rule_is_container(reading, rule)) {
-		for (int i = 0; i < length; i++)
+		/* refusing ends it: libxml2 frees the text then */
+		for (int i = 0; i < length && !reading->refused; i++)
 			if (!strchr(" \t\r\n", text[i]))
 				refuse(reading, "has text inside", rule_name(reading, rule));
 		return;
