@@ -99,7 +99,8 @@ static bool arn_read(struct sts_caller *caller)
 		!part_take(&at, LOWER, ':', service, sizeof(service)) || *at++ != ':' ||
 		!part_take(&at, DIGITS, ':', caller->account, sizeof(caller->account)))
 		return false;
-	if (strcmp(service, "sts") != 0 && strcmp(service, "iam") != 0)
+	if (!account_id_valid(caller->account) ||
+		(strcmp(service, "sts") != 0 && strcmp(service, "iam") != 0))
 		return false;
 	if (strcmp(service, "sts") != 0 || strncmp(at, role, strlen(role)) != 0)
 		return resource_is_other(service, at);
@@ -128,7 +129,7 @@ bool sts_parse(struct bytes answer, struct sts_caller *caller, char *why, size_t
 	strcpy(read.arn, identity.arn);
 	if (!arn_read(&read))
 		return wrong(why, why_size, "Arn: is not of its form");
-	if (!account_id_valid(identity.account) || strcmp(read.account, identity.account) != 0)
+	if (strcmp(read.account, identity.account) != 0)
 		return wrong(why, why_size, "Account: is not the one of the Arn");
 	*caller = read;
 	return true;

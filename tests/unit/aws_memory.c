@@ -74,10 +74,19 @@ static const char profiles[] =
 	"<Arn>arn:aws:iam::123456789012:instance-profile/web</Arn></member></InstanceProfiles>"
 	"</ListInstanceProfilesForRoleResult></ListInstanceProfilesForRoleResponse>";
 
+static const char identity[] =
+	"<GetCallerIdentityResponse "
+	"xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>"
+	"<Arn>arn:aws:sts::123456789012:assumed-role/web-tier/i-01234567</Arn><UserId>AROA:i-01234567</"
+	"UserId>"
+	"<Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+
 static void cloud_answer(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
 {
 	(void)fake;
-	reply->body = strstr(request->body, "Action=DescribeInstances&") ? instance : profiles;
+	reply->body = strstr(request->body, "Action=DescribeInstances&")   ? instance
+		      : strstr(request->body, "Action=GetCallerIdentity&") ? identity
+									   : profiles;
 }
 
 /* ---- one question in a thread of its own */
@@ -113,6 +122,7 @@ static void *scene_run(void *context)
 static enum outcome ask(
 	struct scene *scene, const struct fake *fake, const struct assertion *assertion, long fail)
 {
+	static const struct caller_proof proof = { "AWS4-HMAC-SHA256 x", "20260102T030405Z", "t", "c.h" };
 	const struct demand demand = { false, false };
 	struct aws_settings *settings = calloc(1, sizeof(*settings));
 	struct complaint complaint;
@@ -124,11 +134,13 @@ static enum outcome ask(
 	strcpy(settings->accounts[0].regions[0], "us-east-1");
 	strcpy(settings->ec2_endpoint, fake->url);
 	strcpy(settings->iam_endpoint, fake->url);
+	strcpy(settings->sts_endpoint, fake->url);
 	scene->aws = aws_open(settings, &complaint);
 	free(settings);
 	assert_non_null(scene->aws);
 	scene->confirmation.assertion = assertion;
 	scene->confirmation.demand = &demand;
+	scene->confirmation.caller = &proof;
 	scene->confirmation.peer.s_addr = inet_addr("10.0.0.1");
 	scene->confirmation.now = 1800000000;
 	scene->confirmation.deadline = monotonic_now() + 20000000000LL;
@@ -163,7 +175,7 @@ static void every_allocation(void **state)
 		 */
 		if (outcome == OK) {
 			assert_null(claims_first_failed(scene.confirmation.claims));
-			assert_int_equal(scene.confirmation.claims->n_checks, 11);
+			assert_int_equal(scene.confirmation.claims->n_checks, 11 + 4);
 			assert_string_equal(facts_tag(&scene.confirmation.claims->facts, "a"), "b");
 			served++;
 		} else {
