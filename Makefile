@@ -114,13 +114,15 @@ unit: $(UNIT_BINARIES)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_o := $(verifier_o) $(policy_o)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
+fuzz_sts_o := $(aws_o)
+fuzz_sts_l := -lcurl -lxml2
 
 define fuzz
-$(BUILD)/unit/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $(BUILD)/obj/tests/fuzz/replay.o $$(fuzz_o)
+$(BUILD)/unit/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $(BUILD)/obj/tests/fuzz/replay.o $$(fuzz_o) $$(fuzz_$(1)_o)
 	$$(call say,LINK,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(LINK) -o $$@ $$^ $$(fuzz_$(1)_l) -ljansson -lcrypto
-$(BUILD)/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $$(fuzz_o)
+$(BUILD)/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $$(fuzz_o) $$(fuzz_$(1)_o)
 	$$(call say,LINK,$$@)
 	$$(Q)$$(LINK) -fsanitize=fuzzer -o $$@ $$^ $$(fuzz_$(1)_l) -ljansson -lcrypto
 endef

@@ -33,12 +33,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct reason reason = { NULL, "" };
 	struct assertion assertion;
 	struct recipient recipient;
-	enum outcome outcome = release_request_parse(body, &assertion, &recipient, &reason);
+	struct evidence evidence;
+	enum outcome outcome = release_request_parse(body, &assertion, &recipient, &evidence, &reason);
 	json_t *object;
 
 	said_why(outcome, &reason);
 	if (outcome == OK)
 		reads_back(&assertion);
+	evidence_clear(&evidence);
 	object = json_strict(body, NULL, NULL, NULL, 0);
 	if (object) {
 		outcome = assertion_parse(object, &assertion, &reason);
