@@ -4,7 +4,9 @@
  * word alone, and is called a stranger's ever after. */
 #include "aws/regions.h"
 #include "cli/commands.h"
+#include "cli/installation.h"
 #include "cli/table.h"
+#include "server/config.h"
 #include "verifier/anchors.h"
 #include "verifier/encoding.h"
 
@@ -18,7 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CERTIFICATES_DEFAULT "/etc/vouchsafe/aws-certificates"
 #define SUFFIX ".pem"
 
 enum { FILES_MAX = 1000 };
@@ -125,6 +126,32 @@ static bool certificate_trusted(
 }
 
 /* ---- the folder */
+
+/* The one that was named, or that of the configuration. */
+struct place {
+	const char *folder, *config;
+	char configured[PATH_MAX];
+};
+
+static bool place_find(struct place *place, struct complaint *complaint)
+{
+	struct config *config;
+	bool found;
+
+	if (place->folder)
+		return true;
+	config = malloc(sizeof(*config));
+	if (!config)
+		return complain(complaint, "out of memory");
+	found = config_load(place->config ? place->config : CONFIG_DEFAULT, config, complaint);
+	if (found && !config->identity_certificates[0])
+		found = complain(complaint,
+			"%s names no identity_certificates; name the folder: --folder DIR", config->path);
+	if (found)
+		place->folder = strcpy(place->configured, config->identity_certificates);
+	free(config);
+	return found;
+}
 
 /* The region that a file is for by its name. */
 static bool region_take(const char *name, char region[REGION_SIZE], struct complaint *complaint)
@@ -236,16 +263,17 @@ static void list_row(
 int run_certificates_list(struct words words)
 {
 	static const char *const headings[] = { "REGION", "SHA-256", "NOT AFTER", "WHOSE", NULL };
-	const char *folder = NULL;
-	const struct option options[] = { { "--folder", &folder, NULL }, { 0 } };
+	struct place place = { NULL };
+	const struct option options[] = { { "--folder", &place.folder, NULL },
+		{ "--config", &place.config, NULL }, { 0 } };
 	struct complaint complaint = { "out of memory" };
 	struct listing listing = { .table = table_new(headings) };
 	int status;
 
 	if (!command_line_take(words, options, NULL, 0, &complaint)) {
 		status = command_misused(&complaint);
-	} else if (!listing.table ||
-		   !folder_walk(folder ? folder : CERTIFICATES_DEFAULT, list_row, &listing, &complaint)) {
+	} else if (!listing.table || !place_find(&place, &complaint) ||
+		   !folder_walk(place.folder, list_row, &listing, &complaint)) {
 		status = command_failed(&complaint);
 	} else {
 		table_print(listing.table, stdout);
@@ -277,20 +305,19 @@ static void check_one(
 
 int run_certificates_check(struct words words)
 {
-	const char *folder = NULL;
+	struct place place = { NULL };
 	struct checking checking = { 0 };
-	const struct option options[] = { { "--folder", &folder, NULL }, { "--own", NULL, &checking.own },
-		{ 0 } };
+	const struct option options[] = { { "--folder", &place.folder, NULL },
+		{ "--config", &place.config, NULL }, { "--own", NULL, &checking.own }, { 0 } };
 	struct complaint complaint = { 0 };
 
 	if (!command_line_take(words, options, NULL, 0, &complaint))
 		return command_misused(&complaint);
-	folder = folder ? folder : CERTIFICATES_DEFAULT;
-	if (!folder_walk(folder, check_one, &checking, &complaint))
+	if (!place_find(&place, &complaint) || !folder_walk(place.folder, check_one, &checking, &complaint))
 		return command_failed(&complaint);
 	if (checking.bad)
 		return COMMAND_FAILED;
-	printf("ok: %s: %u certificate%s\n", folder, checking.good, checking.good == 1 ? "" : "s");
+	printf("ok: %s: %u certificate%s\n", place.folder, checking.good, checking.good == 1 ? "" : "s");
 	return command_done();
 }
 
@@ -371,10 +398,12 @@ static bool certificate_add(const char *path, const char *region, const char *fo
 
 int run_certificates_add(struct words words)
 {
-	const char *folder = NULL, *region = NULL, *path = NULL;
+	const char *region = NULL, *path = NULL;
+	struct place place = { NULL };
 	bool own = false;
-	const struct option options[] = { { "--folder", &folder, NULL }, { "--region", &region, NULL },
-		{ "--own", NULL, &own }, { 0 } };
+	const struct option options[] = { { "--folder", &place.folder, NULL },
+		{ "--config", &place.config, NULL }, { "--region", &region, NULL }, { "--own", NULL, &own },
+		{ 0 } };
 	struct complaint complaint = { 0 };
 	struct certificate certificate;
 	char sha256[HEX_SIZE(32)];
@@ -385,8 +414,8 @@ int run_certificates_add(struct words words)
 		complain(&complaint, "--region: write a region of AWS's, as us-east-1");
 		return command_misused(&complaint);
 	}
-	if (!certificate_add(
-		    path, region, folder ? folder : CERTIFICATES_DEFAULT, own, &certificate, &complaint))
+	if (!place_find(&place, &complaint) ||
+		!certificate_add(path, region, place.folder, own, &certificate, &complaint))
 		return command_failed(&complaint);
 	fingerprint(&certificate, sha256);
 	printf("added: %s %s (%s)\n", region, sha256,

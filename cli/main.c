@@ -57,7 +57,7 @@ static int print_help(void)
 		printf("  vouchsafe %s%s%s\n      %s\n", commands[i].name, commands[i].usage[0] ? " " : "",
 			commands[i].usage, commands[i].what);
 	puts("  vouchsafe help | --version\n\n"
-	     "All but certificates take --config FILE (default: /etc/vouchsafe/vouchsafe.json). T is a time, "
+	     "All take --config FILE (default: /etc/vouchsafe/vouchsafe.json). T is a time, "
 	     "2026-01-02T03:04:05Z, or a\n"
 	     "duration, 30m. VOUCHSAFE_TOKEN_FILE names the file with the auditor's token.\n"
 	     "Exit status: 0 done, 1 failed, 2 not understood.");
