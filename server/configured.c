@@ -66,6 +66,7 @@ static bool anchor_load(
 {
 	char path[PATH_MAX + NAME_MAX + 2];
 	char region[REGION_SIZE];
+	struct complaint wrong = { "" };
 	unsigned char *text;
 	size_t length;
 	bool added;
@@ -77,9 +78,9 @@ static bool anchor_load(
 	text = config_file_read(path, ANCHOR_PEM_MAX, &length, complaint);
 	if (!text)
 		return false;
-	added = anchors_add(anchors, region, (struct bytes){ text, length }, complaint);
+	added = anchors_add(anchors, region, (struct bytes){ text, length }, &wrong);
 	free(text);
-	return added;
+	return added || complain(complaint, "%s: %.500s", path, wrong.text);
 }
 
 static bool folder_load(const struct config *config, struct anchors *anchors, struct complaint *complaint)

@@ -141,11 +141,14 @@ class Stack:
             "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s",
             "store": "sqlite:%s/vouchsafe.db" % self.state, "policy": "policy.json", "vault": "vault.json",
             "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}},
-                    "endpoints": {"ec2": self.sim.url, "iam": self.sim.url}},
+                    "endpoints": {"ec2": self.sim.url, "iam": self.sim.url, "sts": self.sim.url}},
+            "identity_certificates": "certificates",
             "audit_access": [{"name": "tester", "role": "auditor",
                               "token_sha256": hashlib.sha256(self.token.encode()).hexdigest()}],
             "development": True, **config}
         self.write_config()
+        (self.etc / "certificates").mkdir()
+        self._write("certificates/%s.pem" % REGION, self.sim.certificate(REGION))
         self._write("vault.json", json.dumps({
             "vault": "5b0c7f0e-6c1e-4a53-9d53-0b6f5d1a7c11", "deadline": self.vault_deadline, "poll": "2s",
             "members": [{"name": "hsm-a", "module": MODULE, "token": "vouchsafe-a",
