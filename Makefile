@@ -143,7 +143,7 @@ test: packages-test ## install what is missing, build with sanitizers, run every
 TARGET ?= $(FUZZ)
 SECONDS ?= 60
 fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each)
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/fuzz SANITIZE=fuzzer CFLAGS='-O1 -g' $(TARGET:%=$(BUILD)/fuzz/fuzz_%)
+	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/fuzz SANITIZE=fuzzer CFLAGS='-O1 -g' $(TARGET:%=$(BUILD)/fuzz/fuzz_%)
 	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(TARGET)
 
 lint: packages-lint ## formatting, cppcheck, the include table, shellcheck

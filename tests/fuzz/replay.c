@@ -14,7 +14,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { SEEDS_MAX = 256, SECONDS = 2 };
+enum { SEEDS_MAX = 256, MILLISECONDS = 2000 };
 
 struct input {
 	uint8_t data[INPUT_MAX];
@@ -164,7 +164,7 @@ static bool time_is_left(const struct timespec *from)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec - from->tv_sec < SECONDS;
+	return (now.tv_sec - from->tv_sec) * 1000 + (now.tv_nsec - from->tv_nsec) / 1000000 < MILLISECONDS;
 }
 
 static unsigned long run_changes(void)

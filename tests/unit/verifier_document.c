@@ -1197,7 +1197,7 @@ static size_t vector(const char *name, char *text, size_t size)
 
 static void genuine_by_its_region_alone(void **state)
 {
-	struct anchors *all = anchors_new();
+	struct anchors *all;
 	struct document document;
 	struct reason reason;
 	char text[4096];
@@ -1205,6 +1205,7 @@ static void genuine_by_its_region_alone(void **state)
 
 	(void)state;
 	length = vector("us-west-2-rsa2048/pkcs7.b64", text, sizeof(text));
+	all = anchors_new();
 	for (i = 0; published_region(i); i++)
 		assert_true(anchors_add_vector(all, published_region(i)));
 	for (i = 0; published_region(i); i++) {
@@ -1230,7 +1231,7 @@ static void genuine_by_its_region_alone(void **state)
 /* The same certificate under another region's name proves nothing of that region. */
 static void genuine_by_a_misnamed_certificate(void **state)
 {
-	struct anchors *misnamed = anchors_new();
+	struct anchors *misnamed;
 	unsigned char pem[ANCHOR_PEM_MAX];
 	struct complaint complaint;
 	struct document document;
@@ -1241,6 +1242,7 @@ static void genuine_by_a_misnamed_certificate(void **state)
 	(void)state;
 	length = vector("us-west-2-rsa2048/pkcs7.b64", text, sizeof(text));
 	assert_true(file_read(VECTORS "/aws-certificates/us-west-2.pem", pem, sizeof(pem), &pem_length));
+	misnamed = anchors_new();
 	assert_true(anchors_add(misnamed, REGION, (struct bytes){ pem, pem_length }, &complaint));
 	assert_int_equal(document_verify(misnamed, REGION, text, length, &document, &reason), REFUSED);
 	assert_non_null(strstr(reason.text, "region: not that"));
@@ -1249,7 +1251,7 @@ static void genuine_by_a_misnamed_certificate(void **state)
 
 static void genuine_bent(void **state)
 {
-	struct anchors *own = anchors_new();
+	struct anchors *own;
 	unsigned char blob[2048];
 	char text[4096], document[2048];
 	size_t length, document_length, blob_length = sizeof(blob);
@@ -1260,6 +1262,7 @@ static void genuine_bent(void **state)
 	document_length = vector("us-west-2-rsa2048/document.json", document, sizeof(document));
 	while (document_length && document[document_length - 1] == '\n')
 		document_length--;
+	own = anchors_new();
 	assert_true(anchors_add_vector(own, "us-west-2"));
 	for (char *at; (at = memchr(text, '\n', length)); length--)
 		memmove(at, at + 1, (size_t)(text + length - at - 1));
@@ -1281,7 +1284,7 @@ static void genuine_bent(void **state)
 /* ATTACKS 11: authentic, and yet refused */
 static void genuine_dsa(void **state)
 {
-	struct anchors *own = anchors_new();
+	struct anchors *own;
 	struct document document;
 	struct reason reason;
 	char text[4096];
@@ -1289,6 +1292,7 @@ static void genuine_dsa(void **state)
 
 	(void)state;
 	length = vector("us-west-2-dsa/pkcs7.b64", text, sizeof(text));
+	own = anchors_new();
 	assert_true(anchors_add_vector(own, "us-west-2"));
 	assert_int_equal(document_verify(own, "us-west-2", text, length, &document, &reason), REFUSED);
 	assert_non_null(strstr(reason.text, "SHA-256"));
