@@ -89,6 +89,13 @@ static void hosts(void **state)
 	assert_string_equal(service.url, "http://127.0.0.1:5000/");
 	assert_true(service_ec2(&service, aws_region_find("us-west-2"), "https://localhost/"));
 	assert_string_equal(service.url, "https://localhost/");
+	/* the region's own, since the caller has signed its name */
+	assert_true(service_sts(&service, aws_region_find("us-west-2"), ""));
+	assert_string_equal(service.url, "https://sts.us-west-2.amazonaws.com/");
+	assert_true(service_sts(&service, aws_region_find("eusc-de-east-1"), ""));
+	assert_string_equal(service.url, "https://sts.eusc-de-east-1.amazonaws.eu/");
+	assert_true(service_sts(&service, aws_region_find("us-west-2"), "http://127.0.0.1:5000"));
+	assert_string_equal(service.url, "http://127.0.0.1:5000/");
 }
 
 static void endpoints_refused(void **state)
@@ -98,8 +105,10 @@ static void endpoints_refused(void **state)
 	struct service service;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
+	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
 		assert_false(service_ec2(&service, aws_region_find("us-west-2"), endpoints[i]));
+		assert_false(service_sts(&service, aws_region_find("us-west-2"), endpoints[i]));
+	}
 }
 
 /* ---- our own credentials */
