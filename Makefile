@@ -61,7 +61,7 @@ vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
 
-.PHONY: help all programs tools demo test check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
+.PHONY: help all programs tools demo test faults check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -69,7 +69,7 @@ help: ## this list
 
 all: programs ## build vouchsafed, vouchsafe-vault, vouchsafe-agent and vouchsafe
 programs: $(BINARIES)
-tools: $(BUILD)/aws-sim
+tools: $(BUILD)/aws-sim $(BUILD)/fault/shim.so $(BUILD)/fault/pkcs11.so
 
 define program
 $(BUILD)/$(1): $$($(1)_o)
@@ -81,6 +81,15 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 $(BUILD)/aws-sim: $(sim_o)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -lmicrohttpd -ljansson -lcrypto
+
+# The fault shims (tests/fault/) are loaded into programs of the plain build: never with a sanitizer themselves.
+SHIM = $(CC) -std=gnu11 -O2 -g -fPIC -shared -fvisibility=hidden $(WARNINGS) -D_GNU_SOURCE -I. -isystem /usr/include/p11-kit-1 -pthread
+$(BUILD)/fault/shim.so: tests/fault/shim.c
+$(BUILD)/fault/pkcs11.so: tests/fault/pkcs11_shim.c
+$(BUILD)/fault/%.so: tests/fault/control.c tests/fault/control.h
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(SHIM) -o $@ $(filter %.c,$^) -ldl
 
 $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
@@ -135,7 +144,7 @@ demo: packages ## from nothing to the whole story on screen; KEEP=1 leaves it ru
 	@BUILD=$(BUILD) KEEP=$(KEEP) tests/demo
 
 test: packages-test ## install what is missing, build with sanitizers, run everything
-	@$(MAKE) --no-print-directory -j2 programs
+	@$(MAKE) --no-print-directory -j2 programs tools
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' $(BUILD)/tsan/vouchsafed
 	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) TSAN=$(BUILD)/tsan tests/run
@@ -145,6 +154,10 @@ SECONDS ?= 60
 fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each)
 	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/fuzz SANITIZE=fuzzer CFLAGS='-O1 -g' $(TARGET:%=$(BUILD)/fuzz/fuzz_%)
 	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(TARGET)
+
+faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
+	@$(MAKE) --no-print-directory -j2 programs tools
+	@tests/fault/run $(BUILD) $(ONLY)
 
 lint: packages-lint ## formatting, cppcheck, the include table, shellcheck
 	@tests/lint

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NEWCOMER_PAUSE (300 * 1000000LL) /* nanoseconds */
+
 enum {
 	SIDE_BY_SIDE_MAX = 4, /* calls of one group, where the ids of a whole batch are waiting */
 	PAGES_MAX = 20,
@@ -379,6 +381,7 @@ static struct group *group_find(const struct batches *batches, const struct asse
 void batches_ask(struct batches *batches, struct question *question)
 {
 	struct group *group = group_find(batches, question->asked->assertion);
+	long long soon;
 
 	if (!group) {
 		question_fault(question, "the account and region are not in aws.accounts");
@@ -387,6 +390,11 @@ void batches_ask(struct batches *batches, struct question *question)
 	}
 	STAILQ_INSERT_TAIL(&group->waiting, question, held);
 	group->n_waiting++;
+	/* trouble that others had is no reason to let a newcomer's deadline pass: it asks soon, and for all
+	 */
+	soon = monotonic_now() + NEWCOMER_PAUSE;
+	if (group->not_before > soon)
+		group->not_before = soon;
 }
 
 static bool group_may_send(const struct group *group, long long now)

@@ -5,6 +5,7 @@
 #include "server/answer.h"
 #include "server/record.h"
 #include "server/server.h"
+#include "verifier/memory.h"
 #include "verifier/reasons.h"
 #include "verifier/request.h"
 
@@ -18,10 +19,15 @@ static enum outcome parse(struct work *work)
 	enum outcome outcome;
 
 	outcome = acknowledgement_parse(request->body, ack, sizeof(ack), &work->reason);
-	if (outcome == OK && !vault_acknowledgement_valid(request->server->vault, request->part, ack))
-		return refused(
-			&work->reason, REASON_NOT_FOUND, "the acknowledgement is not for this release");
-	return outcome;
+	if (outcome != OK)
+		return outcome;
+	memory_begin();
+	if (vault_acknowledgement_valid(request->server->vault, request->part, ack))
+		return OK;
+	if (memory_was_out())
+		return fault(
+			&work->reason, REASON_INTERNAL, "the acknowledgement was not checked: out of memory");
+	return refused(&work->reason, REASON_NOT_FOUND, "the acknowledgement is not for this release");
 }
 
 static bool owe(struct request *request, struct record *record)

@@ -13,12 +13,15 @@
 #include "server/status.h"
 #include "store/audit.h"
 #include "vault/log.h"
+#include "verifier/memory.h"
 #include "verifier/reasons.h"
+#include "verifier/recipient.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -100,6 +103,8 @@ static bool process_protect(struct complaint *complaint)
 	const struct rlimit none = { 0, 0 };
 
 	umask(077);
+	if (!memory_watch())
+		return complain(complaint, "OpenSSL was used before its memory could be watched");
 	if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
 		return complain(complaint, "core dumps could not be switched off: %s", strerror(errno));
 	if (CRYPTO_secure_malloc_init(SECURE_HEAP, 16) != 1)
@@ -121,6 +126,17 @@ static void descriptors_allow(const struct config *config)
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < config->waiting)
 		log_line(LOG_WARNING, "few-descriptors", "text", "fewer than limits.waiting", "mend",
 			"raise RLIMIT_NOFILE (systemd: LimitNOFILE=65536)", NULL);
+}
+
+/* OpenSSL 3.0 loads algorithms and its random generator when they are first used. Where memory is out just
+ * then it does without them for as long as the process lives, and every request would fail: so they are used
+ * here, where failing means being started again. */
+static bool cryptography_ready(struct complaint *complaint)
+{
+	unsigned char random;
+
+	return (RAND_bytes(&random, 1) == 1 && recipient_ready()) ||
+	       complain(complaint, "OpenSSL does not load its algorithms: memory is out");
 }
 
 static void signals_block(sigset_t *set)
@@ -317,7 +333,8 @@ static bool listeners_start(struct program *p, struct complaint *complaint)
 
 static bool program_start(struct program *p, const char *path, struct complaint *complaint)
 {
-	if (!process_protect(complaint) || !config_load(path, &p->config, complaint))
+	if (!process_protect(complaint) || !cryptography_ready(complaint) ||
+		!config_load(path, &p->config, complaint))
 		return false;
 	p->server.config = &p->config;
 	p->server.metrics = metrics_new();

@@ -16,5 +16,9 @@ MUST_USE bool cms_seal_write(struct cms_seal *, struct bytes plain);
 /* The DER; owned by the caller, freed by OPENSSL_free. */
 MUST_USE bool cms_seal_finish(struct cms_seal *, unsigned char **der, size_t *length);
 void cms_seal_free(struct cms_seal *);
+/* Seals nothing, for nobody, so that OpenSSL loads what that takes. OpenSSL 3.0 that runs out of memory just
+ * then does without that algorithm for as long as the process lives, and every seal would fail while the
+ * canary opens: so this belongs into a member's start. False: memory was out. */
+MUST_USE bool cms_seal_ready(void);
 
 #endif

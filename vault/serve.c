@@ -57,6 +57,8 @@ bool service_start(struct service *service, const struct vault_file *file,
 {
 	*service = (struct service){ .file = file, .self = self, .canary = { .failed = true } };
 	pthread_mutex_init(&service->lock, NULL);
+	if (!cms_seal_ready())
+		return complain(complaint, "OpenSSL does not seal: memory is out");
 	service->token = token_load(self->module, complaint);
 	if (service->token == NULL)
 		return false;

@@ -2,6 +2,8 @@
  * NUL are errors. */
 #include "verifier/json.h"
 
+#include "verifier/memory.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -10,15 +12,17 @@ json_t *json_strict(struct bytes text, int *line, int *column, char *why, size_t
 	json_error_t error = { 0 };
 	json_t *value;
 
+	memory_begin();
 	value = json_loadb((const char *)text.data, text.length, JSON_REJECT_DUPLICATES, &error);
-	if (value)
+	if (value && !memory_was_out())
 		return value;
+	json_decref(value);
 	if (line)
 		*line = error.line;
 	if (column)
 		*column = error.column;
 	if (why)
-		snprintf(why, why_size, "%s", error.text);
+		snprintf(why, why_size, "%s", memory_was_out() ? "out of memory" : error.text);
 	return NULL;
 }
 

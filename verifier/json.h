@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-/* New reference, or NULL. On NULL `line` and `column`, where given, say where (1-based). */
+/* New reference, or NULL; whether it was memory, and not the text, memory.h says. On NULL `line` and
+ * `column`, where given, say where (1-based). */
 json_t *json_strict(struct bytes text, int *line, int *column, char *why, size_t why_size);
 
 /* True when `object` is an object that has no member but those of the NULL-terminated list; otherwise

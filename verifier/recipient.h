@@ -16,7 +16,12 @@ struct recipient {
 };
 
 /* One PEM block "CERTIFICATE REQUEST", nothing after it but white space; EC P-256 on the curve, self-signed
- * with ECDSA. REFUSED otherwise. */
+ * with ECDSA. REFUSED otherwise; FAULT where memory was out (memory.h). */
 MUST_USE enum outcome recipient_parse(const char *pem, size_t length, struct recipient *, struct reason *);
+
+/* Lets OpenSSL load what recipient_parse uses, with a request of our own. OpenSSL 3.0 that runs out of memory
+ * just then does without that algorithm for as long as the process lives, so this belongs into a program's
+ * start, where it fails as a whole. False: memory was out. */
+MUST_USE bool recipient_ready(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include "verifier/request.h"
 
 #include "verifier/json.h"
+#include "verifier/memory.h"
 #include "verifier/reasons.h"
 
 #include <stdlib.h>
@@ -15,7 +16,9 @@ static json_t *body_object(
 	json_t *object = json_strict(body, NULL, NULL, NULL, 0);
 
 	*outcome = OK;
-	if (!object)
+	if (!object && memory_was_out())
+		*outcome = fault(reason, REASON_INTERNAL, "body: out of memory");
+	else if (!object)
 		*outcome = refused(
 			reason, REASON_MALFORMED, "body: not one valid JSON value, or a member twice");
 	else if (!json_is_object(object))

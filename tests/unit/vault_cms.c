@@ -178,12 +178,21 @@ static void other_keys_are_refused(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* Its own recipient is a point on the curve, and a whole seal to it comes out. */
+static void sealing_is_made_ready(void **state)
+{
+	(void)state;
+	assert_true(cms_seal_ready());
+	assert_true(cms_seal_ready());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_right_key_opens),
 		cmocka_unit_test(algorithms_are_those_of_the_contract),
 		cmocka_unit_test(other_keys_are_refused),
+		cmocka_unit_test(sealing_is_made_ready),
 	};
 
 	return cmocka_run_group_tests(tests, prepare, remove_all);
