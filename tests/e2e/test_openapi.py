@@ -13,7 +13,7 @@ import socket
 import sys
 import urllib.parse
 
-from stack import SECONDS, main, wait_for
+from stack import RULE, SECONDS, main, wait_for
 from tap import Skip, equal
 
 try:
@@ -22,6 +22,10 @@ try:
 except ImportError:
     jsonschema = yaml = None
 
+BOUND_RULE = {**{k: v for k, v in RULE.items() if k != "unbound_key"}, "name": "bound", "role": "bound-tier",
+              "evidence": ["caller-identity"]}
+PACED_RULE = {**RULE, "name": "paced", "role": "paced-tier", "max_per_hour": 1}
+
 STACK = None
 KEYS = []
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -29,7 +33,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 # What HTTP itself adds; never in the document.
 TRANSPORT = {"connection", "date", "content-length", "content-type"}
 # What no client can bring about: it takes a fault inside the server (tests/e2e/test_faults.py).
-FROM_INSIDE = {("obtainRelease", "500"), ("acknowledgeRelease", "500"), ("queryEvents", "500")}
+FROM_INSIDE = {("obtainRelease", "500"), ("getChallenge", "500"), ("acknowledgeRelease", "500"), ("queryEvents", "500")}
 SEEN = set()
 CODES = set()  # of problems
 
@@ -238,8 +242,22 @@ def test_a_release_and_its_acknowledgement():
     check("acknowledgeRelease", 415, post(path, "{}", headers={"Content-Type": "text/plain"}))
 
 
+def test_challenges():
+    check("getChallenge", 201, STACK.request("POST", "/v1/challenges", headers={}))
+    check("getChallenge", 400, post("/v1/challenges", "x"))
+    check("getChallenge", 404, STACK.request("POST", "/v1/challenges?x", headers={}))
+    check("getChallenge", 405, STACK.request("GET", "/v1/challenges", headers={}))
+    check("getChallenge", 413, post("/v1/challenges", b"x" * 65537))
+    instance = STACK.launch(role="bound-tier")
+    body = {**request_for(instance, KEYS[0]), "challenge": "x", "evidence": {
+        "caller-identity": {"authorization": "x", "x-amz-date": "x", "x-amz-security-token": "x"}}}
+    body["assertion"]["role"] = "bound-tier"
+    check("obtainRelease", 401, post("/v1/releases", body, source=instance["address"]))
+
+
 def test_refused_releases():
     instance, key = STACK.launch(), KEYS[0]
+    check("obtainRelease", 404, post("/v1/releases?x", "{}"))
     check("obtainRelease", 400, post("/v1/releases", "{"))
     check("obtainRelease", 403, STACK.release(STACK.launch(image="ami-0fffffffffffffff0"), key))
     check("obtainRelease", 403, STACK.release(instance, key, role="nobody"))
@@ -252,7 +270,8 @@ def test_what_the_request_schema_refuses_the_server_refuses():
     doc = document()
     schema = doc["components"]["schemas"]["ReleaseRequest"]
     good = request_for(STACK.launch(), KEYS[0])
-    changed = [{**good, "more": 1}, {"assertion": good["assertion"]}, {"csr": good["csr"]}, {**good, "csr": "x"}]
+    changed = [{**good, "evidence": {"more": "x"}}, {**good, "evidence": {"caller-identity": {"authorization": "x"}}},
+               {**good, "challenge": 7}, {**good, "more": 1}, {"assertion": good["assertion"]}, {"csr": good["csr"]}, {**good, "csr": "x"}]
     for name in good["assertion"]:
         for value in (7, "\n", "\u00e9", "a" * 300, "A b"):
             changed.append({**good, "assertion": {**good["assertion"], name: value}})
@@ -311,6 +330,8 @@ def test_the_trail():
     STACK.cli("ledger", "rearm", instance["id"], "--account", assertion["account-id"], "--region", assertion["region"],
               "--reason", "disk \u00e9 lost", "--until", "30m")
     STACK.granted(instance, KEYS[1])
+    for _ in range(2):
+        STACK.release(STACK.launch(role="paced-tier"), KEYS[0], role="paced-tier")
     STACK.put("hsm-partition-pin", "pin", "next")
     STACK.put("short-lived", "opaque", "x")
     STACK.cli("secret", "remove", "short-lived", "--version", "1")
@@ -327,6 +348,7 @@ def test_the_trail():
 def test_parameters_of_the_query_both_ways():
     doc = document()
     sample = {"instance-id": "i-0123456789abcdef0", "role": "web-tier", "event": "release.granted", "outcome": "ok",
+              "request-id": "019a0000-0000-7000-8000-000000000001", "release-id": "019a0000-0000-7000-8000-000000000002",
               "since": "2020-01-01T00:00:00Z", "until": "2090-01-01T00:00:00.5Z", "order": "ascending", "limit": "1"}
     sample["cursor"] = ops("GET", "/v1/audit/events?limit=1&order=ascending")[2]["next_cursor"]
     parameters = next(p for _, _, o, p in operations(doc) if o["operationId"] == "queryEvents")
@@ -371,6 +393,7 @@ def test_metrics():
     response = connection.getresponse()
     check("readMetrics", 200, (response.status, dict(response.getheaders()), response.read().decode()))
     connection.close()
+    check("readMetrics", 404, ops("GET", "/metrics?x"))
     check("readMetrics", 400, ops("GET", "/metrics", body=b"x"))
     check("readMetrics", 405, ops("POST", "/metrics", body="{}"))
     check("readMetrics", 413, ops("GET", "/metrics", body=b"x" * 65537))
@@ -397,4 +420,4 @@ def test_every_response_was_seen():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), keys=2))
+    sys.exit(main(globals(), [RULE, BOUND_RULE, PACED_RULE], keys=2))
