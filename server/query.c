@@ -15,11 +15,29 @@
 
 enum { VALUE_MAX = 256, CURSOR_MAC = 16, CURSOR_BYTES = 8 + CURSOR_MAC };
 
+/* What a query may say, each at most once. The cursor is good for one set of the others but the limit. */
+enum parameter {
+	INSTANCE_ID,
+	ROLE,
+	EVENT,
+	OUTCOME,
+	REQUEST_ID,
+	RELEASE_ID,
+	SINCE,
+	UNTIL,
+	ORDER,
+	LIMIT,
+	CURSOR,
+	PARAMETERS
+};
+
+static const char *const parameter_names[PARAMETERS] = { "instance-id", "role", "event", "outcome",
+	"request-id", "release-id", "since", "until", "order", "limit", "cursor" };
+
 struct query {
 	struct request request; /* first */
 	char actor[NAME_SIZE + 16];
-	char instance_id[VALUE_MAX], role[VALUE_MAX], event[VALUE_MAX], outcome[VALUE_MAX];
-	char request_id[VALUE_MAX], release_id[VALUE_MAX];
+	char values[PARAMETERS][VALUE_MAX]; /* as they were given, decoded; "": not given */
 	struct audit_filter filter;
 	/* the answer, as it grows */
 	FILE *out;
@@ -85,20 +103,19 @@ static bool value_decode(const char *text, size_t length, char value[VALUE_MAX])
 	return i == length;
 }
 
-/* Ties a cursor to the query that it goes on with: everything but the limit. */
+/* Ties a cursor to the query that it goes on with: everything but the limit. No value holds a line feed. */
 static bool cursor_mac(struct query *q, long long seq, unsigned char mac[32])
 {
-	const struct audit_filter *filter = &q->filter;
-	char text[8 * VALUE_MAX];
-	int length;
+	char text[32 + LIMIT * (VALUE_MAX + 1)];
+	int used = snprintf(text, sizeof(text), "%lld", seq);
+	unsigned i;
 
-	length = snprintf(text, sizeof(text), "%lld\n%s\n%s\n%s\n%s\n%s\n%s\n%lld\n%lld\n%d", seq,
-		q->instance_id, q->role, q->event, q->outcome, q->request_id, q->release_id, filter->since_us,
-		filter->until_us, filter->ascending);
-	if (length < 0 || (size_t)length >= sizeof(text))
+	for (i = 0; i < LIMIT; i++)
+		used += snprintf(text + used, sizeof(text) - (size_t)used, "\n%s", q->values[i]);
+	if (used < 0 || (size_t)used >= sizeof(text))
 		return false;
 	vault_cursor_mac(
-		q->request.server->vault, (struct bytes){ (const unsigned char *)text, (size_t)length }, mac);
+		q->request.server->vault, (struct bytes){ (const unsigned char *)text, (size_t)used }, mac);
 	return true;
 }
 
@@ -143,44 +160,59 @@ static bool limit_decode(const char *text, unsigned *limit)
 	return *limit >= 1 && *limit <= AUDIT_LIMIT_MAX;
 }
 
-/* One name and value of the query; the cursor is kept for the end, when the rest is known. */
-static bool parameter_take(struct query *q, const char *name, const char *value, char cursor[VALUE_MAX])
+static bool parameter_take(struct query *q, const char *name, const char *value)
 {
-	struct audit_filter *filter = &q->filter;
-	struct {
-		const char *name;
-		char *kept;
-	} texts[] = { { "instance-id", q->instance_id }, { "role", q->role }, { "event", q->event },
-		{ "outcome", q->outcome }, { "request-id", q->request_id }, { "release-id", q->release_id },
-		{ "cursor", cursor } };
-	size_t i;
+	unsigned i;
 
-	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (strcmp(texts[i].name, name) != 0)
+	for (i = 0; i < PARAMETERS; i++) {
+		if (strcmp(parameter_names[i], name) != 0)
 			continue;
-		if (texts[i].kept[0] || !value[0])
+		if (q->values[i][0] || !value[0])
 			return false;
-		strcpy(texts[i].kept, value);
+		strcpy(q->values[i], value);
 		return true;
-	}
-	if (strcmp(name, "since") == 0)
-		return !filter->since_us && timestamp_decode(value, &filter->since_us);
-	if (strcmp(name, "until") == 0)
-		return !filter->until_us && timestamp_decode(value, &filter->until_us);
-	if (strcmp(name, "limit") == 0)
-		return !filter->limit && limit_decode(value, &filter->limit);
-	if (strcmp(name, "order") == 0) {
-		filter->ascending = strcmp(value, "ascending") == 0;
-		return filter->ascending || strcmp(value, "descending") == 0;
 	}
 	return false;
 }
 
-/* What is wrong with the query stands in the problem by the parameter's place, never by its text. */
+static const char *or_null(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+/* From what was given to what is asked; the cursor last, since it fits one query alone. */
+static enum outcome filter_fill(struct query *q, struct reason *reason)
+{
+	struct audit_filter *filter = &q->filter;
+	const char *const *names = parameter_names;
+
+	*filter = (struct audit_filter){ .instance_id = or_null(q->values[INSTANCE_ID]),
+		.role = or_null(q->values[ROLE]),
+		.event = or_null(q->values[EVENT]),
+		.outcome = or_null(q->values[OUTCOME]),
+		.request_id = or_null(q->values[REQUEST_ID]),
+		.release_id = or_null(q->values[RELEASE_ID]),
+		.ascending = strcmp(q->values[ORDER], "ascending") == 0,
+		.limit = AUDIT_LIMIT_DEFAULT };
+	if (q->values[SINCE][0] && !timestamp_decode(q->values[SINCE], &filter->since_us))
+		return refused(
+			reason, REASON_MALFORMED, "query: %s is no time in UTC (RFC 3339)", names[SINCE]);
+	if (q->values[UNTIL][0] && !timestamp_decode(q->values[UNTIL], &filter->until_us))
+		return refused(
+			reason, REASON_MALFORMED, "query: %s is no time in UTC (RFC 3339)", names[UNTIL]);
+	if (q->values[ORDER][0] && !filter->ascending && strcmp(q->values[ORDER], "descending") != 0)
+		return refused(reason, REASON_MALFORMED, "query: order is ascending or descending");
+	if (q->values[LIMIT][0] && !limit_decode(q->values[LIMIT], &filter->limit))
+		return refused(reason, REASON_MALFORMED, "query: limit is 1 to %d", AUDIT_LIMIT_MAX);
+	if (q->values[CURSOR][0] && !cursor_decode(q, q->values[CURSOR]))
+		return refused(reason, REASON_MALFORMED, "query: the cursor does not belong to this query");
+	return OK;
+}
+
+/* What is wrong with the query is told by the parameter's place or its own name, never by its text. */
 static enum outcome parameters_parse(struct query *q, struct reason *reason)
 {
 	const char *at = q->request.query;
-	char cursor[VALUE_MAX] = "";
 	unsigned place = 0;
 
 	while (*at) {
@@ -191,41 +223,25 @@ static enum outcome parameters_parse(struct query *q, struct reason *reason)
 		place++;
 		if (!equals || !value_decode(at, (size_t)(equals - at), name) ||
 			!value_decode(equals + 1, length - (size_t)(equals + 1 - at), value) ||
-			!parameter_take(q, name, value, cursor))
+			!parameter_take(q, name, value))
 			return refused(reason, REASON_MALFORMED,
-				"query: parameter %u is unknown, given twice, or not of its form", place);
+				"query: parameter %u is unknown, empty, given twice, or not of its form",
+				place);
 		at += length;
 		at += *at == '&';
 	}
-	if (!q->filter.limit)
-		q->filter.limit = AUDIT_LIMIT_DEFAULT;
-	if (cursor[0] && !cursor_decode(q, cursor))
-		return refused(reason, REASON_MALFORMED, "query: the cursor does not belong to this query");
-	return OK;
-}
-
-static const char *or_null(const char *text)
-{
-	return text[0] ? text : NULL;
+	return filter_fill(q, reason);
 }
 
 static enum outcome parse(struct work *work)
 {
 	struct query *q = (struct query *)work;
 	const struct audit_access *access = access_find(q->request.server->config, q->request.authorization);
-	enum outcome outcome;
 
 	if (!access)
 		return refused(&work->reason, REASON_UNAUTHORIZED, "no token of audit_access");
 	snprintf(q->actor, sizeof(q->actor), "auditor:%s", access->name);
-	outcome = parameters_parse(q, &work->reason);
-	q->filter.instance_id = or_null(q->instance_id);
-	q->filter.role = or_null(q->role);
-	q->filter.event = or_null(q->event);
-	q->filter.outcome = or_null(q->outcome);
-	q->filter.request_id = or_null(q->request_id);
-	q->filter.release_id = or_null(q->release_id);
-	return outcome;
+	return parameters_parse(q, &work->reason);
 }
 
 static bool owe(struct request *request, struct record *record)

@@ -242,7 +242,8 @@ def test_audit_filters_order_limit_cursor():
 
 def test_audit_bad_queries():
     for query in ("?limit=0", "?limit=1001", "?limit=1000000000", "?limit=-1", "?limit=1&limit=2", "?limit=x", "?x=1",
-                  "?order=up", "?since=yesterday", "?event=", "?event", "?event=a%00", "?event=a%0a", "?event=%zz",
+                  "?order=up", "?order=ascending&order=ascending",
+                  "?since=1970-01-01T00:00:00Z&since=1970-01-01T00:00:00Z", "?since=yesterday", "?event=", "?event", "?event=a%00", "?event=a%0a", "?event=%zz",
                   "?event=%e2%80%a8", "?instance-id=" + "a" * 300):
         equal((query, problem(400, "malformed", ask(query))["retryable"]), (query, False))
     for hostile in ("%27%20OR%201=1%20--", "%22;DROP%20TABLE%20events", "%25", "*"):
