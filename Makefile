@@ -61,7 +61,7 @@ vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
 
-.PHONY: help all programs tools demo test faults check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
+.PHONY: help all programs tools demo test faults coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -158,6 +158,11 @@ fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS
 faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
 	@$(MAKE) --no-print-directory -j2 programs tools
 	@tests/fault/run $(BUILD) $(ONLY)
+
+coverage: packages-test ## branches of verifier/ and policy/ that their unit tests take
+	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage' \
+		$(patsubst %,$(BUILD)/coverage/unit/%,$(filter verifier_% policy_%,$(UNIT)))
+	@BUILD=$(BUILD)/coverage tests/coverage
 
 lint: packages-lint ## formatting, cppcheck, the include table, shellcheck
 	@tests/lint

@@ -5,6 +5,7 @@
 #include "verifier/reasons.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LAUNCH = 1767323045, NOW = LAUNCH + 120 };
@@ -219,6 +220,48 @@ static void not_visible_yet(void **state)
 	world_free(&w);
 }
 
+/* Each of the three that a tag tells may be late; any other that is empty is final, and so is a wrong one
+ * beside them. */
+static void what_may_still_come(void **state)
+{
+	static const char *const kept[][2] = { { "aws:autoscaling:groupName", "env" },
+		{ "aws:ec2launchtemplate:id", "env" },
+		{ "aws:ec2launchtemplate:id", "aws:autoscaling:groupName" } };
+	static const char *const late[] = { CHECK_LAUNCH_TEMPLATE, CHECK_AUTO_SCALING_GROUP, CHECK_TAG };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		struct world w = world_new("");
+		struct facts *f = &w.claims->facts;
+		unsigned j, n = 0;
+
+		for (j = 0; j < f->n_tags; j++) {
+			struct tag tag = f->tags[j];
+
+			if (strcmp(tag.key, kept[i][0]) == 0 || strcmp(tag.key, kept[i][1]) == 0) {
+				f->tags[j] = f->tags[n];
+				f->tags[n++] = tag;
+			}
+		}
+		for (j = n; j < f->n_tags; j++) {
+			free(f->tags[j].key);
+			free(f->tags[j].value);
+		}
+		f->n_tags = n;
+		assert_int_equal(decide(&w, LAUNCH + 10), UNAVAILABLE);
+		assert_int_equal(claims_check(w.claims, late[i])->result, CHECK_FAILED);
+		w.claims->n_checks = 0;
+		vpc(f);
+		assert_int_equal(decide(&w, LAUNCH + 10), REFUSED);
+		w.claims->n_checks = 0;
+		f->vpc_id[0] = '\0';
+		assert_int_equal(decide(&w, LAUNCH + 10), REFUSED);
+		assert_string_equal(w.reason.code, i < 2 ? late[i] : CHECK_VPC);
+		world_free(&w);
+	}
+}
+
 /* The window counts for a first use alone: it is noted, never refused here. Both edges, to the second. */
 static void window_edges(void **state)
 {
@@ -359,6 +402,7 @@ int main(void)
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(each_bound),
 		cmocka_unit_test(not_visible_yet),
+		cmocka_unit_test(what_may_still_come),
 		cmocka_unit_test(window_edges),
 		cmocka_unit_test(original_boot),
 		cmocka_unit_test(what_a_rule_lifts),
