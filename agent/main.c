@@ -11,6 +11,7 @@
 #include "agent/open.h"
 #include "agent/request.h"
 #include "aws/http.h"
+#include "aws/sigv4.h"
 #include "verifier/encoding.h"
 
 #include <signal.h>
@@ -22,7 +23,8 @@
 struct agent {
 	struct arguments arguments;
 	struct folder state, out;
-	struct http *imds, *http; /* two, for --ca is about the server alone */
+	struct http *imds_http, *http; /* two, for --ca is about the server alone */
+	struct imds imds;
 	struct service service;
 	struct assertion assertion;
 	struct key key;
@@ -67,10 +69,10 @@ static enum agent_exit open_http(struct agent *agent)
 	struct http_options options = { .user_agent = "vouchsafe-agent/" VOUCHSAFE_VERSION,
 		.connections = 1 };
 
-	agent->imds = http_open(&options);
+	agent->imds_http = http_open(&options);
 	options.ca_file = agent->arguments.ca;
 	agent->http = http_open(&options);
-	if (!agent->imds || !agent->http) {
+	if (!agent->imds_http || !agent->http) {
 		complain(&agent->complaint, "the HTTP client does not start");
 		return AGENT_FAULT;
 	}
@@ -80,21 +82,21 @@ static enum agent_exit open_http(struct agent *agent)
 		.pace = &pace_real,
 		.deadline = monotonic_now() + agent->arguments.deadline,
 		.said = say };
+	agent->imds = (struct imds){ .http = agent->imds_http,
+		.base = agent->arguments.metadata,
+		.source = agent->arguments.source,
+		.pace = &pace_real,
+		.deadline = agent->service.deadline };
 	return AGENT_DONE;
 }
 
 /* The server wants one and the same address in the assertion, in EC2's answer and on the socket. */
 static enum agent_exit read_metadata(struct agent *agent)
 {
-	const struct metadata metadata = { .http = agent->imds,
-		.base = agent->arguments.metadata,
-		.source = agent->arguments.source,
-		.pace = &pace_real,
-		.deadline = agent->service.deadline };
 	const struct assertion *assertion = &agent->assertion;
 	const char *source = agent->arguments.source;
 
-	if (!metadata_read(&metadata, agent->arguments.role, &agent->assertion, &agent->complaint))
+	if (!metadata_read(&agent->imds, agent->arguments.role, &agent->assertion, &agent->complaint))
 		return AGENT_NO_METADATA;
 	say_about("this is %s (%s, %s, %s)", assertion->instance_id, assertion->instance_type,
 		assertion->account_id, assertion->region);
@@ -122,11 +124,19 @@ static enum agent_exit keep_key(struct agent *agent)
 
 static enum agent_exit obtain_release(struct agent *agent)
 {
+	const struct petition petition = { .assertion = &agent->assertion,
+		.csr = agent->key.csr,
+		.recipient = &agent->key.recipient,
+		.imds = &agent->imds };
+	char sts[STS_HOST_SIZE];
 	enum agent_exit status;
 
+	if (!sigv4_sts_host(agent->assertion.region, sts))
+		say_about("warning: this version does not know %s, so it cannot prove who calls from there",
+			agent->assertion.region);
+
 	say_about("asking %s as role %s", agent->arguments.server, agent->arguments.role);
-	status = request_release(
-		&agent->service, &agent->assertion, agent->key.csr, &agent->answer, &agent->complaint);
+	status = request_release(&agent->service, &petition, &agent->answer, &agent->complaint);
 	if (status == AGENT_DONE)
 		say_about("granted: release %s", agent->answer.release_id);
 	return status;
@@ -204,7 +214,7 @@ static void agent_clear(struct agent *agent)
 	answer_clear(&agent->answer);
 	key_clear(&agent->key);
 	http_close(agent->http);
-	http_close(agent->imds);
+	http_close(agent->imds_http);
 	folder_close(&agent->out);
 	folder_close(&agent->state);
 }

@@ -32,7 +32,13 @@ static uint32_t real_random(void *context)
 	return RAND_bytes((unsigned char *)&random, sizeof(random)) == 1 ? random : UINT32_MAX;
 }
 
-const struct pace pace_real = { real_now, real_wait, real_random, NULL };
+static time_t real_clock(void *context)
+{
+	(void)context;
+	return time(NULL);
+}
+
+const struct pace pace_real = { real_now, real_wait, real_random, NULL, real_clock };
 
 long long pace_delay(unsigned failed, long retry_after, uint32_t random)
 {

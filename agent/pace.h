@@ -5,12 +5,14 @@
 #include "verifier/outcome.h"
 
 #include <stdint.h>
+#include <time.h>
 
 struct pace {
 	long long (*now)(void *context); /* CLOCK_MONOTONIC, nanoseconds */
 	void (*wait)(void *context, long long nanoseconds);
 	uint32_t (*random)(void *context); /* uniform */
 	void *context;
+	time_t (*clock)(void *context); /* CLOCK_REALTIME, seconds: for what is signed, never for waiting */
 };
 
 /* The real ones. */

@@ -6,8 +6,10 @@
 #include "agent/pace.h"
 #include "verifier/assertion.h"
 #include "verifier/encoding.h"
+#include "verifier/recipient.h"
 
 struct http;
+struct imds;
 
 /* Whom to ask, how, and until when. */
 struct service {
@@ -30,10 +32,20 @@ struct answer {
 };
 void answer_clear(struct answer *);
 
-/* POST /v1/releases. AGENT_DONE; AGENT_GAVE_UP at the deadline; AGENT_DENIED (403, 409), AGENT_PROTOCOL or
- * AGENT_FAULT at once, with a complaint for people. */
-MUST_USE enum agent_exit request_release(const struct service *, const struct assertion *, const char *csr,
-	struct answer *, struct complaint *);
+/* What is asked for, by whom. All borrowed. */
+struct petition {
+	const struct assertion *assertion;
+	const char *csr; /* PEM */
+	const struct recipient *recipient; /* the key of the CSR */
+	const struct imds *imds; /* where the evidence is read */
+};
+
+/* POST /v1/releases, each try with a challenge (POST /v1/challenges) and evidence of its own, for both grow
+ * old; a challenge that was too old is replaced at once, a few times. A server without challenges is one
+ * without evidence: it gets neither. AGENT_DONE; AGENT_GAVE_UP at the deadline; AGENT_DENIED (403, 409),
+ * AGENT_CONFIGURATION (evidence.h), AGENT_PROTOCOL or AGENT_FAULT at once, with a complaint for people. */
+MUST_USE enum agent_exit request_release(
+	const struct service *, const struct petition *, struct answer *, struct complaint *);
 
 /* POST /v1/releases/{release_id}/ack. AGENT_DONE, or as above. */
 MUST_USE enum agent_exit request_acknowledge(

@@ -3,6 +3,7 @@
  * material behind on the stack, nor sign what the server's own grammar would refuse. */
 #include "aws/sigv4.h"
 
+#include "aws/regions.h"
 #include "verifier/encoding.h"
 
 #include <openssl/crypto.h>
@@ -120,6 +121,17 @@ static bool authorization_make(const struct signing *signing, char text[AUTHORIZ
 				 ", SignedHeaders=" CALLER_SIGNED_HEADERS ", Signature=%s",
 		signing->credentials->access_key_id, day, signing->region, signature);
 	return length > 0 && length < AUTHORIZATION_SIZE;
+}
+
+bool sigv4_sts_host(const char *region, char host[STS_HOST_SIZE])
+{
+	const struct aws_region *known = aws_region_find(region);
+	int length;
+
+	if (!known)
+		return false;
+	length = snprintf(host, STS_HOST_SIZE, "sts.%s.%s", known->name, known->dns_suffix);
+	return length > 0 && length < STS_HOST_SIZE;
 }
 
 /* A name as it stands in a header line: no port, no blank, nothing to end the line with. */

@@ -11,6 +11,12 @@ struct role_credentials {
 	char session_token[SECURITY_TOKEN_MAX + 1];
 };
 
+enum { STS_HOST_SIZE = 64 };
+
+/* "sts.us-east-1.amazonaws.com", with the region's own suffix from the compiled table. False: the region is
+ * not in it. */
+MUST_USE bool sigv4_sts_host(const char *region, char host[STS_HOST_SIZE]);
+
 /* `host`: "sts.us-east-1.amazonaws.com". Fills in authorization, amz_date and security_token of the proof;
  * the binding is given in it. False: memory, or a value that does not fit. */
 MUST_USE bool sigv4_sign_caller(const struct role_credentials *, const char *region, const char *host,

@@ -9,7 +9,10 @@
 # mode 0700, removed at the end; the state folder belongs on a tmpfs, as /run is), use a byte of an answer as anything
 # but data, or write a file before every check on the whole release has passed. Where it differs from the C agent:
 # what it holds is in files instead of locked memory, it waits in whole seconds, and two of them at a time do not lock
-# each other out: they share one key, so that they collect one and the same release.
+# each other out: they share one key, so that they collect one and the same release. And of the evidence it sends the
+# signed identity document alone: for caller-identity it would have to sign with the role's credentials, which the
+# openssl command takes from its command line, where everybody on the instance can read them. So a rule that demands
+# caller-identity denies it, and nothing ties its key to the instance.
 set -uf
 umask 077
 LC_ALL=C
@@ -506,12 +509,26 @@ document_read() {
 	region=$word
 }
 
+# The same as AWS has signed it; not every instance has one.
+signed_document_read() {
+	http 2 "$metadata/latest/dynamic/instance-identity/rsa2048" -H "@$work/token"
+	evidence=
+	case $status in
+	404) ;;
+	200)
+		value=$(tr -d '\n\0' <"$work/answer")
+		made_of "$value" A-Za-z0-9+/= && evidence=", \"evidence\": {\"identity-document\": \"$value\"}"
+		;;
+	*) return 1 ;;
+	esac
+}
+
 metadata_read() {
 	failed=0
 	clock
 	until=$((now + 10))
 	[ "$until" -lt "$deadline" ] || until=$deadline
-	until token_fetch && values_read && document_read; do
+	until token_fetch && values_read && document_read && signed_document_read; do
 		failed=$((failed + 1))
 		case $status in
 		000 | 401 | 429 | 5??) wait_again $failed 0 "$until" && continue ;;
@@ -583,7 +600,7 @@ body_write() {
 		{"assertion": {"instance-id": "$instance_id", "public-hostname": "$public_hostname",
 		"local-hostname": "$local_hostname", "reservation-id": "$reservation_id", "instance-type": "$instance_type",
 		"role": "$role", "source-ip": "$source_ip", "account-id": "$account_id", "region": "$region"},
-		"csr": "$(awk '{ printf "%s\\n", $0 }' "$work/csr")"}
+		"csr": "$(awk '{ printf "%s\\n", $0 }' "$work/csr")"$evidence}
 	END
 }
 

@@ -39,6 +39,11 @@ RULE = {"name": "web", "role": "web-tier", "accounts": [ACCOUNT], "regions": [RE
         "security_groups": ["sg-0123456789abcdef0"], "instance_types": ["m5.large"], "tags": {"env": "prod"},
         "secrets": ["hsm-partition-pin", "hsm-client-key", "hsm-client-cert"]}
 
+# Beside it: rules that demand evidence, for those who name them.
+BOUND = {**{k: v for k, v in RULE.items() if k != "unbound_key"}, "name": "bound", "role": "bound-tier",
+         "evidence": ["identity-document", "caller-identity"]}
+SIGNED = {**RULE, "name": "signed", "role": "signed-tier", "evidence": ["identity-document"]}
+
 
 def wait_for(what, condition, seconds=SECONDS):
     """Looks again every 10 ms until the condition gives something true; that is returned."""

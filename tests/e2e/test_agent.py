@@ -1,4 +1,5 @@
-"""The C agent against the real server: files, modes, acknowledgement, exit codes, restart, retry."""
+"""The C agent against the real server: files, modes, acknowledgement, exit codes, restart, retry, evidence."""
+import contextlib
 import http.server
 import json
 import os
@@ -7,7 +8,7 @@ import sys
 import threading
 
 import tap
-from stack import ACCOUNT, REGION, Stack, main
+from stack import ACCOUNT, BOUND, REGION, RULE, SIGNED, main
 from tap import equal
 
 STACK = None
@@ -99,13 +100,27 @@ def test_waits_for_what_is_not_visible_yet():
     timer.join()
 
 
+@contextlib.contextmanager
+def served(handler):
+    """The base URL of a server of that kind."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield "http://127.0.0.1:%d" % server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 class Impostor(http.server.BaseHTTPRequestHandler):
     """Answers a release with one that was sealed for somebody else's request."""
     answer = b"{}"
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
+        self.send_response(404 if self.path == "/v1/challenges" else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
@@ -120,17 +135,149 @@ def test_attack_43_an_impostor_server():
     stolen = STACK.granted(STACK.launch(), STACK.key())
     stolen.pop("inside")
     Impostor.answer = json.dumps(stolen).encode()
-    server = http.server.HTTPServer(("127.0.0.1", 0), Impostor)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        _, done = boot("impostor", instance=instance, server="http://127.0.0.1:%d" % server.server_port, code=76)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(Impostor) as url:
+        _, done = boot("impostor", instance=instance, server=url, code=76)
+    assert "not for this agent" in done.stderr, done.stderr
     assert not out("impostor").exists() or os.listdir(out("impostor")) == []
     boot("impostor", instance=instance)  # and the true server serves it all the same
+
+
+# ---- evidence
+
+class Thief(http.server.BaseHTTPRequestHandler):
+    """Ends TLS on the way, so to say: hands out the true server's challenges, and keeps the requests for releases."""
+    taken = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status, answer = 503, {"code": "overloaded"}
+        if self.path == "/v1/challenges":
+            status, _, answer = STACK.request("POST", self.path, body)
+        else:
+            Thief.taken.append(json.loads(body))
+        text = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def captured(name, instance, role="bound-tier"):
+    """The body of the agent's latest request for a release, which has reached nobody else."""
+    Thief.taken = []
+    with served(Thief) as url:
+        boot(name, instance=instance, role=role, server=url, deadline="2s", code=75)
+    return Thief.taken[-1]
+
+
+def post(body, instance):
+    return STACK.request("POST", "/v1/releases", body, instance["address"])
+
+
+def last_event(instance):
+    return STACK.instance_events(instance)[-1]
+
+
+def denied(body, instance, reason):
+    """That body, sent from the instance's own address."""
+    asked = STACK.sim.counters().get("GetCallerIdentity", {"calls": 0})["calls"]
+    status, _, answer = post(body, instance)
+    equal((status, answer["code"]), (403, "denied"))
+    event = last_event(instance)
+    equal((event["event"], event["reason"]), ("release.denied", reason))
+    return STACK.sim.counters().get("GetCallerIdentity", {"calls": 0})["calls"] - asked
+
+
+def test_served_by_a_rule_that_demands_everything():
+    instance = STACK.launch(role="bound-tier")
+    boot("bound", instance=instance, role="bound-tier")
+    equal(sorted(os.listdir(out("bound"))), list(SECRETS))
+    event = STACK.instance_events(instance)[0]
+    equal((event["event"], event["policy"]["rule"]), ("release.granted", "bound"))
+    assert not event["policy"].get("unbound_key"), event["policy"]
+    passed = {c["name"] for c in event["checks"] if c["result"] == "passed"}
+    for check in ("caller-identity", "caller-account", "caller-role", "caller-session", "document-instance-id"):
+        assert check in passed, "%s is not among %s" % (check, sorted(passed))
+
+
+def test_credentials_are_read_anew():
+    """They were rotated, and the old ones have expired, between two runs."""
+    instance = STACK.launch(role="bound-tier")
+    before = captured("rotated", instance)
+    STACK.sim.control("expire", instance=instance["id"])
+    STACK.sim.control("rotate", instance=instance["id"])
+    boot("rotated", instance=instance, role="bound-tier")
+    token = STACK.sim.last("GetCallerIdentity")["headers"]
+    assert before["evidence"]["caller-identity"]["x-amz-security-token"] not in [value for _, value in token]
+
+
+def test_expired_credentials_are_waited_for():
+    instance = STACK.launch(role="bound-tier")
+    STACK.sim.role_credentials(instance)
+    STACK.sim.control("expire", instance=instance["id"])
+    _, done = boot("expired", instance=instance, role="bound-tier", deadline="2s", code=75)
+    assert "expired" in done.stderr, done.stderr
+    STACK.sim.control("rotate", instance=instance["id"])
+    boot("expired", instance=instance, role="bound-tier")
+
+
+def test_attack_43_a_captured_request_with_another_key():
+    """The binding names the first key: whoever has the request whole, and even the address, gets nothing by it."""
+    instance = STACK.launch(role="bound-tier")
+    body = captured("captured", instance)
+    equal(sorted(body), ["assertion", "challenge", "csr", "evidence"])
+    equal(denied({**body, "csr": STACK.key().csr}, instance, "caller-identity"), 1, "STS was asked")
+    # a challenge of his own does not help: it is signed, too
+    fresh = STACK.request("POST", "/v1/challenges", b"")[2]["challenge"]
+    denied({**body, "csr": STACK.key().csr, "challenge": fresh}, instance, "caller-identity")
+    denied({**body, "challenge": fresh}, instance, "caller-identity")
+    # it was the key that was refused, and nothing is burned: as it was sent it is good, for its own key
+    equal(post(body, instance)[0], 200)
+    boot("captured", instance=instance, role="bound-tier")
+    equal([e["event"] for e in STACK.instance_events(instance)],
+          ["release.denied"] * 3 + ["release.granted", "release.repeated", "release.acknowledged"])
+
+
+def test_a_stolen_document_without_credentials():
+    instance = STACK.launch(role="bound-tier")
+    body = captured("stolen-document", instance)
+    document = {"identity-document": body["evidence"]["identity-document"]}
+    equal(denied({**body, "csr": STACK.key().csr, "evidence": document}, instance, "evidence-missing"), 0)
+    # and credentials of the same role, but of another instance
+    other = captured("stolen-credentials", STACK.launch(role="bound-tier"))["evidence"]["caller-identity"]
+    denied({**body, "evidence": {**document, "caller-identity": other}}, instance, "caller-identity")
+    boot("stolen-document", instance=instance, role="bound-tier")
+
+
+def test_an_instance_without_a_role():
+    """It has no proof of one, and still a document."""
+    body = captured("roleless", STACK.launch(profile=""), role="signed-tier")
+    equal(list(body["evidence"]), ["identity-document"])
+
+
+def test_served_by_a_rule_that_demands_the_document():
+    instance = STACK.launch(role="signed-tier")
+    boot("signed", instance=instance, role="signed-tier")
+    event = STACK.instance_events(instance)[0]
+    equal((event["event"], event["policy"]["rule"], event["policy"]["unbound_key"]), ("release.granted", "signed", True))
+
+
+def test_another_role_than_the_instances():
+    _, done = boot("other-role", instance=STACK.launch(role="bound-tier"), role="web-tier", code=78)
+    assert "bound-tier" in done.stderr, done.stderr
+
+
+def test_attack_40_credentials_reach_no_log():
+    instance = STACK.launch(role="bound-tier")
+    signer = STACK.sim.role_credentials(instance)
+    _, done = boot("quiet", instance=instance, role="bound-tier")
+    equal(STACK.sim.role_credentials(instance).secret, signer.secret, "the same credentials")
+    for text in (done.stdout + done.stderr, STACK.log("server"), json.dumps(STACK.instance_events(instance))):
+        assert signer.secret not in text and signer.session_token not in text
 
 
 def test_ledger_shows_who_has_not_acknowledged():
@@ -141,4 +288,4 @@ def test_ledger_shows_who_has_not_acknowledged():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals()))
+    sys.exit(main(globals(), rules=[RULE, BOUND, SIGNED]))

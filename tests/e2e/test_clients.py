@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 
-from stack import ACCOUNT, REGION, RULE, SECONDS, main, openssl
+from stack import ACCOUNT, BOUND, REGION, RULE, SECONDS, SIGNED, main, openssl
 from tap import Skip, equal
 
 STACK = None
@@ -117,6 +117,21 @@ def test_openssl_opens_the_answer():
           {"odd-text": "utf-8", "odd-binary": "base64", "large": "base64", "blank": "utf-8", "a": "utf-8"})
     equal(values["odd-text"]["value"], ODD_TEXT)
     equal(base64.b64decode(values["odd-binary"]["value"], validate=True), ODD_BINARY)
+
+
+def test_shell_agent_sends_the_signed_document():
+    instance = STACK.launch(role="signed-tier")
+    boot("signed", instance=instance, role="signed-tier")
+    event = STACK.instance_events(instance)[0]
+    equal((event["event"], event["policy"]["rule"]), ("release.granted", "signed"))
+    passed = {c["name"] for c in event["checks"] if c["result"] == "passed"}
+    assert {"document-instance-id", "document-private-ip"} <= passed, sorted(passed)
+
+
+def test_shell_agent_has_no_proof_of_the_caller():
+    instance = STACK.launch(role="bound-tier")
+    boot("bound", instance=instance, role="bound-tier", code=77)
+    equal(STACK.instance_events(instance)[-1]["reason"], "evidence-missing")
 
 
 def test_second_key_is_refused():
@@ -231,14 +246,16 @@ def test_shellcheck_and_dash():
 # ---- hostile servers
 
 class Hostile(http.server.BaseHTTPRequestHandler):
-    """Answers with what the test's function makes of the request; counts."""
+    """Answers with what the test's function makes of the request; counts. Of challenges it knows nothing."""
     make = None
     asked = 0
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        Hostile.asked += 1
-        status, headers, answer = Hostile.make(self.path, body)
+        status, headers, answer = 404, {}, b""
+        if self.path != "/v1/challenges":
+            Hostile.asked += 1
+            status, headers, answer = Hostile.make(self.path, body)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -551,4 +568,4 @@ def test_awscli_lists_profiles_of_a_role():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), rules=[{**RULE, "secrets": SECRETS}]))
+    sys.exit(main(globals(), rules=[{**RULE, "secrets": SECRETS}, SIGNED, BOUND]))

@@ -7,14 +7,11 @@ import os
 import signal
 import sys
 
-from stack import ACCOUNT, GOOD, REGION, RULE, main, openssl, wait_for
+from stack import ACCOUNT, BOUND, GOOD, REGION, RULE, SIGNED, main, openssl, wait_for
 from tap import equal
 
-BOUND_RULE = {**{k: v for k, v in RULE.items() if k != "unbound_key"}, "name": "bound", "role": "bound-tier",
-              "evidence": ["identity-document", "caller-identity"]}
-DOCUMENT_RULE = {**RULE, "name": "signed", "role": "signed-tier", "evidence": ["identity-document"]}
 PACED_RULE = {**RULE, "name": "paced", "role": "paced-tier", "max_per_hour": 2}
-RULES = [RULE, BOUND_RULE, DOCUMENT_RULE, PACED_RULE]
+RULES = [RULE, BOUND, SIGNED, PACED_RULE]
 
 STACK = None
 KEYS = []

@@ -62,6 +62,7 @@ static void *listener_run(void *context)
 		listener->answer(listener, request, text, sizeof(text));
 		if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
 			perror("send");
+		explicit_bzero(text, strlen(text)); /* a test may look for what is left of it */
 		shutdown(fd, SHUT_WR);
 		close(fd);
 	}

@@ -100,7 +100,7 @@ static const struct pace pace = { fixed_now, fixed_wait, fixed_random, NULL };
 
 static bool read_all(const char *source, struct assertion *assertion, struct complaint *complaint)
 {
-	const struct metadata metadata = { .http = http,
+	const struct imds imds = { .http = http,
 		.base = listener.base,
 		.source = source,
 		.pace = &pace,
@@ -108,7 +108,7 @@ static bool read_all(const char *source, struct assertion *assertion, struct com
 
 	memset(assertion, 0, sizeof(*assertion));
 	memset(complaint, 0, sizeof(*complaint));
-	return metadata_read(&metadata, "web-tier", assertion, complaint);
+	return metadata_read(&imds, "web-tier", assertion, complaint);
 }
 
 static int set_up(void **state)

@@ -206,6 +206,22 @@ static int sign_lines(void)
 	return 0;
 }
 
+static void hosts(void **state)
+{
+	char host[STS_HOST_SIZE];
+
+	(void)state;
+	assert_true(sigv4_sts_host("us-east-1", host));
+	assert_string_equal(host, "sts.us-east-1.amazonaws.com");
+	assert_true(sigv4_sts_host("cn-north-1", host));
+	assert_string_equal(host, "sts.cn-north-1.amazonaws.com.cn");
+	assert_true(sigv4_sts_host("us-isob-east-1", host));
+	assert_string_equal(host, "sts.us-isob-east-1.sc2s.sgov.gov");
+	assert_false(sigv4_sts_host("us-east-9", host));
+	assert_false(sigv4_sts_host("", host));
+	assert_false(sigv4_sts_host("us-east-1.evil.example#", host));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +230,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(misfits),
 		cmocka_unit_test(largest),
 		cmocka_unit_test(stack_wiped),
+		cmocka_unit_test(hosts),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "sign") == 0)
