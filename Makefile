@@ -7,7 +7,7 @@ SANITIZE ?= 0
 # Debian 12 packages: to build, and (more) to test and lint. Installed by `make packages` only where missing.
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
 	libsqlite3-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
-PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 valgrind prometheus
+PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 valgrind prometheus python3-botocore
 PACKAGES_LINT := $(PACKAGES_TEST) clang-format cppcheck shellcheck
 INSTALL := tests/install-packages
 
