@@ -173,6 +173,6 @@ void arguments_help(FILE *stream)
 	      "  76  protocol: an answer that no true server of this version gives (an impostor, another "
 	      "version)\n"
 	      "  77  denied, or another key has had this instance's release\n"
-	      "  78  configuration: arguments or folders\n",
+	      "  78  configuration: arguments, folders, or another role than --role on this instance\n",
 		stream);
 }
