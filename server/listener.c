@@ -28,6 +28,7 @@ enum {
 	BEHIND_DOOR_MOST = 40000, /* with a door: beyond that limit libmicrohttpd would hang for ever */
 	DESCRIPTORS_KEPT =
 		256, /* for AWS, the vault, the store: what an accepted request needs to be answered */
+	DISCARD_MAX = 1 << 20, /* bytes of a refused body */
 	IDLE_SECONDS = 30
 };
 
@@ -50,6 +51,8 @@ struct call {
 	bool seen; /* the first handler call is over */
 	bool close; /* nothing behind this request may be interpreted */
 	bool suspended; /* on its way */
+	bool refused; /* the answer is there, and waits for the end of the body */
+	unsigned long long announced; /* Content-Length */
 	const struct route *route;
 	struct request *request;
 	unsigned char *body;
@@ -198,6 +201,7 @@ static const char *call_guard(struct call *call, const char *version)
 	if (guard.refused || guard.lengths > 1 || guard.hosts != 1 || strcmp(version, "HTTP/1.1") != 0 ||
 		call->target_too_long || !call_attribute(call, &guard.forwarded))
 		return REASON_MALFORMED;
+	call->announced = guard.length;
 	if (guard.length > REQUEST_BODY_MAX)
 		return REASON_TOO_LARGE;
 	if (!call->route)
@@ -288,6 +292,14 @@ static bool request_begin(struct call *call, struct request *request)
 
 static enum MHD_Result call_answer(struct call *call);
 
+/* Where the framing is sound the body is read and thrown away first: whoever is still sending when we close
+ * would see a reset instead of the answer. */
+static bool refusal_waits(const struct call *call, const char *refusal)
+{
+	return strcmp(refusal, REASON_MALFORMED) != 0 && call->announced > 0 &&
+	       call->announced <= DISCARD_MAX;
+}
+
 /* The first call: headers are there, the body is not. */
 static enum MHD_Result call_open(struct call *call, const char *method, const char *version)
 {
@@ -322,13 +334,18 @@ static enum MHD_Result call_open(struct call *call, const char *method, const ch
 	answer_problem(request, REFUSED, &request->work.reason);
 	request->answer.allow = allow;
 	call->close = true;
-	return call_answer(call);
+	call->refused = refusal_waits(call, refusal);
+	return call->refused ? MHD_YES : call_answer(call);
 }
 
 /* A piece of the body; its size was bounded by Content-Length in the first call, and is bounded here again.
  */
 static enum MHD_Result call_collect(struct call *call, const char *data, size_t *size)
 {
+	if (call->refused) {
+		*size = 0;
+		return MHD_YES;
+	}
 	if (call->body_length + *size > REQUEST_BODY_MAX)
 		return MHD_NO;
 	if (call->body_length + *size > call->body_size) {
@@ -435,7 +452,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 		return call_open(call, method, version);
 	if (*size > 0)
 		return call_collect(call, data, size);
-	if (call->suspended)
+	if (call->suspended || call->refused)
 		return call_answer(call);
 	return call_dispatch(call);
 }
