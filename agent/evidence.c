@@ -72,11 +72,15 @@ static enum agent_exit role_read(struct reading *reading, bool *held)
 	char *name = reading->session.value;
 
 	*held = false;
-	if (!imds_get(&reading->session, roles_path))
-		return reading->session.status == 404 ? AGENT_DONE : AGENT_GAVE_UP;
+	if (!imds_get(&reading->session, roles_path)) {
+		if (reading->session.status != 404)
+			return AGENT_GAVE_UP;
+		*name = '\0';
+	}
 	name[strcspn(name, "\n")] = '\0';
 	if (!*name)
-		return AGENT_DONE;
+		return reading->question->patient ? not_now(reading, "the instance shows no role yet")
+						  : AGENT_DONE;
 	if (!role_valid(name))
 		return not_now(reading, "the name of the instance's role is none");
 	if (strcmp(name, asserted) != 0) {

@@ -20,6 +20,9 @@
 #include <string.h>
 
 /* Everything that lives from one step to the next. */
+/* EC2 and the metadata service are eventually consistent: nanoseconds in which a role may still show. */
+#define ROLE_PATIENCE (60 * 1000000000LL)
+
 struct agent {
 	struct arguments arguments;
 	struct folder state, out;
@@ -127,7 +130,8 @@ static enum agent_exit obtain_release(struct agent *agent)
 	const struct petition petition = { .assertion = &agent->assertion,
 		.csr = agent->key.csr,
 		.recipient = &agent->key.recipient,
-		.imds = &agent->imds };
+		.imds = &agent->imds,
+		.patient_until = monotonic_now() + ROLE_PATIENCE };
 	char sts[STS_HOST_SIZE];
 	enum agent_exit status;
 

@@ -319,9 +319,10 @@ static enum agent_exit challenge_fetch(
 }
 
 /* *evidence: a new reference; NULL for a server that is older than it. */
-static enum agent_exit proof_gather(const struct service *service, const struct petition *petition,
+static enum agent_exit proof_gather(const struct service *service, const struct errand *errand,
 	char challenge[CHALLENGE_SIZE], json_t **evidence, struct attempt *attempt)
 {
+	const struct petition *petition = errand->petition;
 	const struct pace *pace = service->pace;
 	enum agent_exit status = challenge_fetch(service, challenge, attempt);
 
@@ -332,7 +333,8 @@ static enum agent_exit proof_gather(const struct service *service, const struct 
 				     .assertion = petition->assertion,
 				     .recipient = petition->recipient,
 				     .challenge = challenge,
-				     .now = pace->clock(pace->context) },
+				     .now = pace->clock(pace->context),
+				     .patient = pace->now(pace->context) < petition->patient_until },
 		evidence, attempt->complaint);
 }
 
@@ -347,7 +349,7 @@ static enum agent_exit release_try(
 		.answer = errand->answer };
 	char challenge[CHALLENGE_SIZE];
 	json_t *evidence;
-	enum agent_exit status = proof_gather(service, petition, challenge, &evidence, attempt);
+	enum agent_exit status = proof_gather(service, errand, challenge, &evidence, attempt);
 
 	if (status != AGENT_DONE)
 		return status;

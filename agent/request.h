@@ -38,6 +38,8 @@ struct petition {
 	const char *csr; /* PEM */
 	const struct recipient *recipient; /* the key of the CSR */
 	const struct imds *imds; /* where the evidence is read */
+	/* of pace->now: until then an instance that shows no role is asked again, for it may have one yet */
+	long long patient_until;
 };
 
 /* POST /v1/releases, each try with a challenge (POST /v1/challenges) and evidence of its own, for both grow

@@ -57,13 +57,18 @@ static void play(struct listener *self, const char *request, char *text, size_t 
 
 static const struct pace unused_pace = { 0 };
 
+static bool patient;
+
 static enum agent_exit read_for(
 	const struct assertion *assertion, json_t **evidence, struct complaint *complaint)
 {
 	const struct imds imds = { .http = http, .base = listener.base, .pace = &unused_pace };
-	const struct evidence_question question = {
-		.imds = &imds, .assertion = assertion, .recipient = &recipient, .challenge = "abc", .now = now
-	};
+	const struct evidence_question question = { .imds = &imds,
+		.assertion = assertion,
+		.recipient = &recipient,
+		.challenge = "abc",
+		.now = now,
+		.patient = patient };
 
 	memset(complaint, 0, sizeof(*complaint));
 	return evidence_read(&question, evidence, complaint);
@@ -134,6 +139,10 @@ static void test_parts_missing(void **state)
 
 	pages_set_good();
 	roles.status = 404;
+	patient = true; /* just booted: the role may be on its way */
+	assert_int_equal(read_for(&asserted, &evidence, &complaint), AGENT_GAVE_UP);
+	assert_non_null(strstr(complaint.text, "no role yet"));
+	patient = false;
 	assert_int_equal(read_for(&asserted, &evidence, &complaint), AGENT_DONE);
 	assert_int_equal(json_object_size(evidence), 1);
 	assert_non_null(json_object_get(evidence, "identity-document"));
