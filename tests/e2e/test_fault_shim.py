@@ -1,5 +1,5 @@
-"""A sample of what `make faults` does whole: calls fail, come short or late, or kill the program on the way of a release
-(ATTACKS.md 27, 30, 38, 43), and the misbehaving token. Runs the plain build: the shims do not go with a sanitizer."""
+"""A sample of what `make faults` does whole: calls fail, come short or late, or kill the program on the way of a
+release (ATTACKS.md 27, 30, 38, 43), and the misbehaving token. Runs the plain build: the shims do not go with a sanitizer."""
 import json
 import os
 import pathlib

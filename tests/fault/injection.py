@@ -301,7 +301,8 @@ def judge(stack, injection, instance, answer, acknowledged):
             isinstance(acknowledged, int) and 500 <= acknowledged < 600):
         injection.defect("outcome", "the acknowledgement was answered %s" % acknowledged)
     stack.trail.read()
-    kinds = [e["event"] for e in stack.trail.of(instance)]
+    # who asks again while a member starts may collect what stood granted
+    kinds = [e["event"] for e in stack.trail.of(instance) if e["event"] != "release.repeated"]
     granted = [e["release_id"] for e in stack.trail.of(instance) if e["event"] == "release.granted"]
     rows = stack.trail.ledger(instance)
     if injection.outcome == 200 and granted != [answer["release_id"]]:
@@ -396,13 +397,18 @@ def inject_start(stack, function, nth, fault, last=None):
     stack.token_faults.arm(function, nth, fault, last)
     stack.start_member()
     instance = stack.launch()
+
+    def over():
+        injection.outcome, answer, acknowledged = exchange(stack, instance, stack.me)
+        judge(stack, injection, instance, answer, acknowledged)
+        return injection.outcome == 200 or injection.defects or stack.token_faults.met()
     try:
-        wait_for("release or the member's end", lambda: stack.member.poll() is not None
-                 or exchange(stack, instance, stack.me)[0] == 200 or stack.token_faults.met(), 20)
+        wait_for("release, or a call that met the fault", over, 20)
+    except (AssertionError, Defect) as error:
+        injection.defect("recovery", str(error))
     finally:
         stack.token_faults.disarm()
     injection.met, injection.calls = stack.token_faults.met(), stack.token_faults.calls()[function]
-    injection.outcome = 503
     settle(injection, stack.member, stack.member_faults)
     if "PIN" in fault and injection.met:
         pin_renew(stack, injection)
