@@ -3,6 +3,7 @@
 #include "verifier/proof.h"
 
 #include "verifier/checks.h"
+#include "verifier/memory.h"
 #include "verifier/reasons.h"
 
 #include <arpa/inet.h>
@@ -63,10 +64,14 @@ enum outcome proof_verify(const struct question_offline *q, struct proof *proof,
 	enum outcome outcome = OK;
 
 	*proof = (struct proof){ 0 };
+	memory_begin();
 	if (q->demand->caller)
 		outcome = caller_verify(q, proof, reason);
 	if (outcome == OK && q->demand->document)
 		outcome = document_prove(q, proof, reason);
+	/* a final refusal for want of memory would leave the instance without its release for good */
+	if (outcome == REFUSED && memory_was_out())
+		outcome = fault(reason, REASON_INTERNAL, "the evidence was not checked: out of memory");
 	return outcome;
 }
 
