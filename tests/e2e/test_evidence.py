@@ -184,6 +184,23 @@ def test_attack_5_the_same_role_name_in_another_account():
     served(instance)
 
 
+def test_attack_7_a_foreign_account_causes_no_call_at_all():
+    instance = launch()
+    body = request_body(instance, KEYS[0])
+    body["assertion"]["account-id"] = "210987654321"
+    before = calls()
+    denied(instance, body, "no-rule")
+    equal(calls(), before)
+    served(instance)
+    equal(sorted(calls()), ["DescribeInstances", "GetCallerIdentity", "ListInstanceProfilesForRole"])
+
+
+def calls():
+    """How often the server asked AWS for each action so far, whatever it answered; metadata is the instances' own."""
+    return {name: action["calls"] for name, action in STACK.sim.counters().items()
+            if action["calls"] and not name.startswith("metadata")}
+
+
 def test_attack_8_another_role():
     instance = launch()
     for role in ("web-tier", "signed-tier"):

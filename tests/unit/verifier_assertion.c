@@ -178,7 +178,7 @@ static void assert_hash(const unsigned char hash[32], const char *expected)
 
 /* The framing of DESIGN.md section 4; the expected hashes come from Python: hashlib over
  * b"".join(struct.pack(">I", len(v)) + v for v in values) */
-static void hash_framing(void **state)
+static void attack_29_hash_framing(void **state)
 {
 	struct assertion a, b;
 	unsigned char first[32], second[32];
@@ -190,7 +190,7 @@ static void hash_framing(void **state)
 	json_decref(object);
 	assert_true(assertion_sha256(&a, first));
 	assert_hash(first, "73de86bf2b2a45c208c5f62b2f90ed93b8854150ecbbe12e8fe17036f930045a");
-	/* ATTACKS 29: a character moved across a boundary */
+	/* a character moved across a boundary */
 	b = a;
 	strcpy(b.local_hostname, "ip-10-0-1-225.ec2.interna");
 	strcpy(b.reservation_id, "lr-0123456789abcdef");
@@ -228,7 +228,7 @@ int main(void)
 		cmocka_unit_test(each_wrong_spelling),
 		cmocka_unit_test(lengths),
 		cmocka_unit_test(strangers),
-		cmocka_unit_test(hash_framing),
+		cmocka_unit_test(attack_29_hash_framing),
 		cmocka_unit_test(strict_json),
 	};
 

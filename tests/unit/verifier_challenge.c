@@ -51,7 +51,7 @@ static void vector(void **state)
 		text, "AQAAAABpVzWlZGVmZ2hpamtsbW5vcHFyc8VmlaZONZEznjbmDNG-Q0zJATspJ_BTfeW3KPtlAw");
 }
 
-static void lifetime(void **state)
+static void attack_33_lifetime(void **state)
 {
 	static const int good[] = { -CHALLENGE_AHEAD, -1, 0, 1, CHALLENGE_SECONDS - 1 };
 	char text[CHALLENGE_SIZE];
@@ -62,8 +62,10 @@ static void lifetime(void **state)
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		assert_int_equal(challenge_verify(key, MADE + good[i], text, &reason), OK);
 	refused_as(text, MADE + CHALLENGE_SECONDS, "is over");
+	refused_as(text, MADE + 3600, "is over"); /* our clock an hour forward */
 	refused_as(text, MADE + 86400, "is over");
 	refused_as(text, MADE - CHALLENGE_AHEAD - 1, "a time to come");
+	refused_as(text, MADE - 3600, "a time to come"); /* and back */
 	refused_as(text, 0, "a time to come");
 }
 
@@ -164,7 +166,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(vector, set_up),
-		cmocka_unit_test_setup(lifetime, set_up),
+		cmocka_unit_test_setup(attack_33_lifetime, set_up),
 		cmocka_unit_test_setup(random_tells_apart, set_up),
 		cmocka_unit_test_setup(other_key, set_up),
 		cmocka_unit_test_setup(every_change, set_up),

@@ -304,7 +304,7 @@ static void base64_forms(void **state)
 	assert_int_equal(verify_text("\n", 1, &document, &reason), REFUSED);
 }
 
-/* ---- ATTACKS 10: what else a blob may bring */
+/* ---- what else a blob may bring */
 
 static PKCS7 *with_certificate(void)
 {
@@ -658,7 +658,7 @@ static PKCS7 *digested(void)
 	return p7;
 }
 
-static void what_a_blob_may_not_bring(void **state)
+static void attack_10_what_a_blob_may_not_bring(void **state)
 {
 	static const struct {
 		const char *what;
@@ -1307,7 +1307,7 @@ int main(void)
 		cmocka_unit_test(right_protection),
 		cmocka_unit_test(other_spellings),
 		cmocka_unit_test(base64_forms),
-		cmocka_unit_test(what_a_blob_may_not_bring),
+		cmocka_unit_test(attack_10_what_a_blob_may_not_bring),
 		cmocka_unit_test(content_of_another_type),
 		cmocka_unit_test(younger_forms),
 		cmocka_unit_test(members_that_are_needed),
