@@ -1,12 +1,16 @@
 """Evidence: signed identity documents, and credentials bound to the requester's key. Every forgery is denied with a
 reason of its own, burns nothing and asks the vault nothing; the true instance is served all the same."""
 import base64
+import contextlib
 import datetime
 import json
 import os
 import signal
+import socket
 import sys
 
+import sink
+import tap
 from stack import ACCOUNT, BOUND, GOOD, REGION, RULE, SIGNED, main, openssl, wait_for
 from tap import equal
 
@@ -15,6 +19,7 @@ RULES = [RULE, BOUND, SIGNED, PACED_RULE]
 
 STACK = None
 KEYS = []
+SINK = None
 
 
 def launch(role="bound-tier", **changes):
@@ -459,5 +464,19 @@ def test_attack_12_33_challenges_grow_old():
     equal(send(instance, request_body(instance, KEYS[0], nonce=nonce))[0], 200)
 
 
+def test_nobody_else_was_ever_asked():
+    """Nothing in this file made the server, the member or an agent look anywhere but to the simulated AWS."""
+    if not SINK:
+        raise tap.Skip("only root may make the network that this is seen in")
+    equal(SINK.strangers, [])
+    for address in ("192.0.2.1", "169.254.169.254"):
+        with socket.socket() as probe:  # and the sink does see
+            probe.settimeout(5)
+            probe.connect_ex((address, 443))
+        wait_for("the sink's sight of " + address, lambda: (address, 443) in SINK.strangers)
+
+
 if __name__ == "__main__":
+    with contextlib.suppress(PermissionError):
+        SINK = sink.Sink()
     sys.exit(main(globals(), RULES, keys=2))
