@@ -397,6 +397,59 @@ static void long_values_are_cut(void **state)
 	claims_free(claims);
 }
 
+/* No security groups are demanded, and more images than an event has room for: it decides all the same. */
+static void long_lists_and_none(void **state)
+{
+	struct complaint complaint = { "" };
+	struct decision decision;
+	struct policy *policy;
+	struct reason reason;
+	char text[4000];
+	size_t used, i;
+
+	(void)state;
+	used = (size_t)snprintf(text, sizeof(text),
+		"{\"rules\":[{\"name\":\"web\",\"role\":\"web-tier\",\"accounts\":[\"123456789012\"],"
+		"\"regions\":[\"us-east-1\"],\"evidence\":[],\"unbound_key\":true,\"launch_window\":\"10m\","
+		"\"metadata_options\":\"any\",\"secrets\":[\"pin\"],\"images\":[");
+	for (i = 0; i < 64; i++)
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used, "%s\"ami-%017zx\"", i ? "," : "", i);
+	used += (size_t)snprintf(text + used, sizeof(text) - used, "]}]}");
+	policy = policy_load("p", (struct bytes){ (const unsigned char *)text, used }, &complaint);
+	if (!policy)
+		fail_msg("%s", complaint.text);
+	for (i = 0; i < 65; i++) {
+		struct claims *claims = claims_new();
+
+		claims->facts.launch_time = claims->facts.interface_attach_time = LAUNCH;
+		snprintf(claims->facts.image_id, sizeof(claims->facts.image_id), "ami-%017zx", i);
+		assert_int_equal(policy_decide(policy_rule(policy, 0), claims, NOW, &decision, &reason),
+			i < 64 ? OK : REFUSED);
+		assert_null(claims_check(claims, CHECK_SECURITY_GROUP));
+		claims_free(claims);
+	}
+	policy_free(policy);
+}
+
+/* Which of the interface's groups is the one does not matter. */
+static void any_group(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		struct world w = world_new("");
+
+		strcpy(w.claims->facts.groups[1], "sg-0eeeeeeeeeeeeeee0");
+		strcpy(w.claims->facts.groups[2], "sg-0ddddddddddddddd0");
+		w.claims->facts.n_groups = 3;
+		strcpy(w.claims->facts.groups[i], "sg-0123456789abcdef0");
+		assert_int_equal(decide(&w, NOW), OK);
+		world_free(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +458,8 @@ int main(void)
 		cmocka_unit_test(not_visible_yet),
 		cmocka_unit_test(what_may_still_come),
 		cmocka_unit_test(attack_33_window_edges),
+		cmocka_unit_test(long_lists_and_none),
+		cmocka_unit_test(any_group),
 		cmocka_unit_test(original_boot),
 		cmocka_unit_test(what_a_rule_lifts),
 		cmocka_unit_test(earlier_failure),

@@ -4,6 +4,8 @@
 #include "tests/unit/document_fixture.h"
 #include "verifier/ber.h"
 #include "verifier/encoding.h"
+#include "verifier/memory.h"
+#include "verifier/proof.h"
 #include "verifier/reasons.h"
 
 #include <openssl/cms.h>
@@ -1063,14 +1065,14 @@ static void *failing_malloc(size_t size, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return allocation_fails() ? NULL : malloc(size);
+	return memory_noted(allocation_fails() ? NULL : malloc(size));
 }
 
 static void *failing_realloc(void *old, size_t size, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return allocation_fails() ? NULL : realloc(old, size);
+	return memory_noted(allocation_fails() ? NULL : realloc(old, size));
 }
 
 static void plain_free(void *old, const char *file, int line)
@@ -1082,7 +1084,7 @@ static void plain_free(void *old, const char *file, int line)
 
 static void *failing_json_malloc(size_t size)
 {
-	return allocation_fails() ? NULL : malloc(size);
+	return memory_noted(allocation_fails() ? NULL : malloc(size));
 }
 
 /* From the Nth allocation on each one fails, for every N until there are enough: never a yes to something
@@ -1112,6 +1114,40 @@ static void every_allocation(void **state)
 	assert_in_range(n, 50, 5000);
 	print_message("# %ld allocations; %u were told as ours\n", n, faults);
 	expect_good(blob.der, blob.length);
+}
+
+/* The same through the proof: a good document is proved, or the failure is ours, but it is never refused. */
+static void every_allocation_of_a_proof(void **state)
+{
+	static char text[BASE64_SIZE(BLOB_MAX)];
+	static struct blob blob;
+	const struct demand demand = { .document = true };
+	struct assertion assertion = { .region = REGION };
+	struct evidence evidence = { .document = text };
+	const struct question_offline question = {
+		.anchors = anchors, .demand = &demand, .assertion = &assertion, .evidence = &evidence
+	};
+	enum outcome outcome = FAULT;
+	struct reason reason;
+	struct proof proof;
+	long n;
+
+	(void)state;
+	encode(sign_as(good, (struct signing){ .before = as_aws_does }), &blob);
+	base64_encode((struct bytes){ blob.der, blob.length }, text);
+	for (n = 0; outcome != OK; n++) {
+		assert_true(n < 5000);
+		allocations_left = n;
+		outcome = proof_verify(&question, &proof, &reason);
+		allocations_left = -1;
+		if (outcome != OK && outcome != FAULT)
+			fail_msg("allocation %ld: %s: %s", n, reason.code, reason.text);
+		proof_clear(&proof);
+	}
+	assert_in_range(n, 50, 5000);
+	text[100] ^= 1;
+	assert_int_equal(proof_verify(&question, &proof, &reason), REFUSED);
+	proof_clear(&proof);
 }
 
 /* ---- the look from outside alone */
@@ -1321,6 +1357,7 @@ int main(void)
 		cmocka_unit_test(cost_of_keys),
 		cmocka_unit_test(cost_of_size),
 		cmocka_unit_test(every_allocation),
+		cmocka_unit_test(every_allocation_of_a_proof),
 		cmocka_unit_test(plain_ber),
 		cmocka_unit_test(genuine_by_its_region_alone),
 		cmocka_unit_test(genuine_by_a_misnamed_certificate),
