@@ -713,6 +713,8 @@ static void bad_starts_are_told(void **state)
 static void unlocked_memory_is_refused(void **state)
 {
 	const struct rlimit little = { 65536, 65536 };
+	int program = open(
+		place.program, O_RDONLY | O_CLOEXEC); /* the build may be in a folder of root's own */
 	int status = -1;
 	pid_t child;
 
@@ -720,19 +722,19 @@ static void unlocked_memory_is_refused(void **state)
 	assert_int_equal(chmod(place.folder, 0777), 0);
 	child = fork();
 	if (child == 0) {
+		char *const arguments[] = { place.program, (char *)"--version", NULL };
 		int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
 		dup2(log, 2);
 		if (setrlimit(RLIMIT_MEMLOCK, &little) != 0 || (geteuid() == 0 && setuid(65534) != 0))
 			_exit(99);
-		execl(place.program, place.program, "--version", (char *)NULL);
-		_exit(98); /* the build is not for everyone's eyes */
+		fexecve(program, arguments, environ);
+		_exit(98);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
+	close(program);
 	assert_int_equal(chmod(place.folder, 0700), 0);
 	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == 98)
-		skip();
 	assert_int_equal(WEXITSTATUS(status), EX_OSERR);
 	assert_int_equal(log_count("raise RLIMIT_MEMLOCK, which is 64 KiB"), 1);
 }
