@@ -16,12 +16,17 @@ class Sink:
     """What it counts from its making on: (address, port) of each packet, in `strangers`."""
 
     def __init__(self):
-        """OSError: only root may make a network."""
+        """OSError: there may be no network of our own here, and nothing was entered."""
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        subprocess.run(["ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo"], check=True)
+        with open("/proc/self/ns/net", "rb") as before:
+            if libc.unshare(CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            try:
+                subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+                subprocess.run(["ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo"], check=True)
+            except subprocess.CalledProcessError as failure:
+                libc.setns(before.fileno(), CLONE_NEWNET)
+                raise PermissionError(str(failure)) from failure
         if os.path.exists("/proc/net/if_inet6"):  # a machine without IPv6 reaches nobody by it
             subprocess.run(["ip", "-6", "route", "add", "local", "::/0", "dev", "lo"], check=False,
                            stderr=subprocess.DEVNULL)
