@@ -123,7 +123,7 @@ static bool public_hostname_valid(const char *name)
 	return name[0] == '\0' || hostname_valid(name);
 }
 
-static bool source_ip_valid(const char *text)
+bool address_valid(const char *text)
 {
 	struct in_addr address;
 
@@ -151,7 +151,7 @@ static const struct field {
 		"\"r-\" and 8 or 17 lower-case hexadecimal digits"),
 	FIELD("instance-type", instance_type, instance_type_valid, "an instance type such as m5.large"),
 	FIELD("role", role, role_valid, "an IAM role name without its path"),
-	FIELD("source-ip", source_ip, source_ip_valid, "an IPv4 address in its canonical spelling"),
+	FIELD("source-ip", source_ip, address_valid, "an IPv4 address in its canonical spelling"),
 	FIELD("account-id", account_id, account_id_valid, "12 digits"),
 	FIELD("region", region, region_valid, "a region such as us-east-1"),
 #undef FIELD

@@ -48,6 +48,7 @@ MUST_USE bool one_time_hash(
 /* The grammars alone, for policy files and command lines. */
 bool instance_id_valid(const char *);
 bool account_id_valid(const char *);
+bool address_valid(const char *); /* IPv4, in its canonical spelling */
 bool region_valid(const char *);
 bool role_valid(const char *);
 bool instance_type_valid(const char *);

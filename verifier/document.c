@@ -238,13 +238,6 @@ static bool image_valid(const char *image)
 	return resource_id_valid("ami-", image);
 }
 
-static bool address_valid(const char *text)
-{
-	struct in_addr address;
-
-	return address_decode(text, &address);
-}
-
 static const struct field {
 	const char *name;
 	bool (*valid)(const char *);

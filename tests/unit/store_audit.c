@@ -2,31 +2,15 @@
  * in every field. */
 #include "tests/unit/store_fixture.h"
 
-struct scene {
-	struct place place;
-	struct store *store;
-};
-
 static int begin(void **state)
 {
-	struct scene *scene = calloc(1, sizeof(*scene));
-
-	place_make(&scene->place);
-	scene->store = place_open(&scene->place, STORE_SERVE);
-	secret_put(scene->store, "pin", 1);
-	secret_put(scene->store, "key", 1);
-	*state = scene;
-	return 0;
+	return scene_begin_with_secrets(state);
 }
 
+/* Some tests break the chain. */
 static int end(void **state)
 {
-	struct scene *scene = *state;
-
-	store_close(scene->store);
-	place_remove(&scene->place);
-	free(scene);
-	return 0;
+	return scene_end(state, false);
 }
 
 /* ---- form */

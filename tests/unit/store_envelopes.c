@@ -2,30 +2,14 @@
  * an operator makes is an event. */
 #include "tests/unit/store_fixture.h"
 
-struct scene {
-	struct place place;
-	struct store *store;
-};
-
 static int begin(void **state)
 {
-	struct scene *scene = calloc(1, sizeof(*scene));
-
-	place_make(&scene->place);
-	scene->store = place_open(&scene->place, STORE_TOOL);
-	*state = scene;
-	return 0;
+	return scene_begin(state, STORE_TOOL);
 }
 
 static int end(void **state)
 {
-	struct scene *scene = *state;
-
-	chain_whole(scene->store);
-	store_close(scene->store);
-	place_remove(&scene->place);
-	free(scene);
-	return 0;
+	return scene_end(state, true);
 }
 
 static unsigned char some_text[SECRET_BYTES_MAX + 17];

@@ -180,34 +180,14 @@ static int shims_set(void **state)
 
 /* ---- the scene */
 
-struct scene {
-	struct place place;
-	struct store *store;
-	unsigned instance;
-};
-
 static int begin(void **state)
 {
-	struct scene *scene = calloc(1, sizeof(*scene));
-
-	place_make(&scene->place);
-	scene->store = place_open(&scene->place, STORE_SERVE);
-	secret_put(scene->store, "pin", 1);
-	secret_put(scene->store, "key", 1);
-	*state = scene;
-	return 0;
+	return scene_begin_with_secrets(state);
 }
 
 static int end(void **state)
 {
-	struct scene *scene = *state;
-
-	if (scene->store)
-		chain_whole(scene->store);
-	store_close(scene->store);
-	place_remove(&scene->place);
-	free(scene);
-	return 0;
+	return scene_end(state, true);
 }
 
 static void disarm(void)

@@ -281,4 +281,43 @@ SHARED long long chain_whole(struct store *store)
 	return events;
 }
 
+/* ---- a store of one test's own */
+
+struct scene {
+	struct place place;
+	struct store *store;
+	unsigned instance; /* the last that a test made up */
+};
+
+SHARED int scene_begin(void **state, enum store_use use)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+
+	assert_non_null(scene);
+	place_make(&scene->place);
+	scene->store = place_open(&scene->place, use);
+	*state = scene;
+	return 0;
+}
+
+SHARED int scene_begin_with_secrets(void **state)
+{
+	scene_begin(state, STORE_SERVE);
+	secret_put(((struct scene *)*state)->store, "pin", 1);
+	secret_put(((struct scene *)*state)->store, "key", 1);
+	return 0;
+}
+
+SHARED int scene_end(void **state, bool chain_is_whole)
+{
+	struct scene *scene = *state;
+
+	if (chain_is_whole && scene->store)
+		chain_whole(scene->store);
+	store_close(scene->store);
+	place_remove(&scene->place);
+	free(scene);
+	return 0;
+}
+
 #endif
