@@ -328,6 +328,8 @@ static enum MHD_Result call_open(struct call *call, const char *method, const ch
 	/* a query where none is read would be one more spelling of the same resource */
 	if (!refusal && !call->route->takes_query && strchr(call->target, '?'))
 		refusal = REASON_NOT_FOUND;
+	if (!refusal && call->route->takes_query)
+		request->access = access_by_token(request->server->config, request->authorization);
 	if (!refusal)
 		return MHD_YES;
 	request->work.reason.code = refusal;

@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 
+struct audit_access;
 struct server;
 struct call;
 
@@ -35,6 +36,8 @@ struct request {
 	char part[UUID_SIZE]; /* the {id} of the path, "" where the route has none */
 	char query[TARGET_MAX]; /* behind the '?', raw */
 	char authorization[AUTHORIZATION_MAX];
+	const struct audit_access *access; /* who asks, on the ops listener; set by the listener before the
+					      line begins. Borrowed from the configuration; NULL: nobody */
 	struct bytes body; /* owned by the call */
 	struct record record;
 	/* Is a line of the trail owed for how it came so far? Then fills in the record. */
