@@ -14,7 +14,8 @@ struct client_trust;
 enum access_role {
 	ACCESS_AUDITOR = 1, /* the audit trail */
 	ACCESS_ON_CALL = 2, /* metrics, the verbose status, the audit trail */
-	ACCESS_OPERATOR = 4 /* everything */
+	ACCESS_OPERATOR = 4, /* everything */
+	ACCESS_LOCAL = 8 /* nobody's entry: whoever reaches an ops listener without TLS, on loopback */
 };
 
 struct audit_access {
