@@ -301,30 +301,19 @@ static STACK_OF(X509) * chain_parse(const struct bytes chain[], size_t n, struct
 	return NULL;
 }
 
-/* Path validation leaves these open: versions and usages before basicConstraints make authorities too. */
+/* Path validation leaves these open: to it an authority's own certificate is as good as another, and one
+ * without extensions is fit for everything. */
 static bool leaf_check(X509 *leaf, struct reason *reason)
 {
-	if (X509_get_version(leaf) != X509_VERSION_3)
+	if (X509_check_purpose(leaf, -1, 0) != 1)
+		(void)refused(reason, REASON_UNAUTHORIZED, "client certificate: unreadable extensions");
+	else if (X509_get_version(leaf) != X509_VERSION_3)
 		(void)refused(reason, REASON_UNAUTHORIZED, "client certificate: not version 3");
 	else if (X509_check_ca(leaf) != 0)
 		(void)refused(reason, REASON_UNAUTHORIZED, "client certificate: an authority's own");
 	else
 		return true;
 	return false;
-}
-
-static bool issuers_check(X509_STORE_CTX *context, struct reason *reason)
-{
-	STACK_OF(X509) *path = X509_STORE_CTX_get0_chain(context);
-	int i;
-
-	for (i = 1; i < sk_X509_num(path); i++)
-		if (X509_check_ca(sk_X509_value(path, i)) != 1) {
-			(void)refused(reason, REASON_UNAUTHORIZED,
-				"client certificate: its issuer %d is no authority", i);
-			return false;
-		}
-	return true;
 }
 
 static bool chain_verify(
@@ -346,7 +335,7 @@ static bool chain_verify(
 			X509_verify_cert_error_string(error), error, X509_STORE_CTX_get_error_depth(context));
 		goto out;
 	}
-	verified = issuers_check(context, reason);
+	verified = true;
 out:
 	X509_STORE_CTX_free(context);
 	return verified;
