@@ -479,7 +479,12 @@ static void authorities_in_files(void **state)
 {
 	static const struct likeness like = { 0 };
 	const struct tls_files other = other_ca();
+	EVP_PKEY *rsa1024 = EVP_RSA_gen(1024);
+	const struct likeness frail = {
+		.subject = { { "CN", "Weak" } }, .constraints = "critical,CA:TRUE", .key = rsa1024
+	};
 	X509 *leaf = certificate_of(&like, &root), *alone = certificate_of(&like, NULL);
+	X509 *weak = certificate_of(&frail, NULL);
 	X509 *many[CLIENT_AUTHORITIES_MAX + 2] = { NULL };
 	struct client_trust *with;
 
@@ -494,6 +499,8 @@ static void authorities_in_files(void **state)
 	assert_not_loaded(&other, "no authority's: \"CN=tester,O=Example\"");
 	pem_write(other.client_ca, (X509 *[]){ alone, NULL }, NULL);
 	assert_not_loaded(&other, "no authority's: \"CN=tester,O=Example\"");
+	pem_write(other.client_ca, (X509 *[]){ weak, NULL }, NULL);
+	assert_not_loaded(&other, "too weak: \"CN=Weak\"");
 	for (size_t i = 0; i <= CLIENT_AUTHORITIES_MAX; i++)
 		many[i] = root.certificate;
 	pem_write(other.client_ca, many, NULL);
@@ -503,6 +510,8 @@ static void authorities_in_files(void **state)
 	client_trust_free(load(&other));
 	X509_free(leaf);
 	X509_free(alone);
+	X509_free(weak);
+	EVP_PKEY_free(rsa1024);
 }
 
 /* One byte of the file is another, or the file something else. */
