@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SECURITY_LEVEL = 2, SECURITY_BITS = 112 }; /* of OpenSSL's security levels */
+
 struct client_trust {
 	X509_STORE *store;
 	STACK_OF(X509) * authorities; /* those of the file, in its order */
@@ -154,11 +156,16 @@ static bool authorities_check(const struct client_trust *trust, const char *path
 
 	for (i = 0; i < sk_X509_num(trust->authorities); i++) {
 		X509 *authority = sk_X509_value(trust->authorities, i);
+		const EVP_PKEY *key = X509_get0_pubkey(authority);
 
 		if (X509_check_ca(authority) != 1)
 			return dn_complain(X509_get_subject_name(authority), path,
 				"no authority's:", "name authorities here, and who may come in audit_access",
 				complaint);
+		if (!key || EVP_PKEY_get_security_bits(key) < SECURITY_BITS)
+			return dn_complain(X509_get_subject_name(authority), path,
+				"a key of no known kind, or too weak:",
+				"RSA from 2,048 bits or P-256 is wanted", complaint);
 		rooted = rooted || (X509_get_extension_flags(authority) & EXFLAG_SS);
 	}
 	return rooted || complain(complaint,
@@ -195,7 +202,7 @@ static bool store_set_up(struct client_trust *trust, bool lists)
 	X509_VERIFY_PARAM *param = X509_STORE_get0_param(trust->store);
 
 	X509_VERIFY_PARAM_set_depth(param, CLIENT_CHAIN_MAX);
-	X509_VERIFY_PARAM_set_auth_level(param, 2);
+	X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
 	return X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_CLIENT) &&
 	       X509_VERIFY_PARAM_set_trust(param, X509_TRUST_SSL_CLIENT) &&
 	       (!lists ||
@@ -301,30 +308,19 @@ static STACK_OF(X509) * chain_parse(const struct bytes chain[], size_t n, struct
 	return NULL;
 }
 
-/* Path validation leaves these open: versions and usages before basicConstraints make authorities too. */
+/* Path validation leaves these open: to it an authority's own certificate is as good as another, and one
+ * without extensions is fit for everything. */
 static bool leaf_check(X509 *leaf, struct reason *reason)
 {
-	if (X509_get_version(leaf) != X509_VERSION_3)
+	if (X509_check_purpose(leaf, -1, 0) != 1)
+		(void)refused(reason, REASON_UNAUTHORIZED, "client certificate: unreadable extensions");
+	else if (X509_get_version(leaf) != X509_VERSION_3)
 		(void)refused(reason, REASON_UNAUTHORIZED, "client certificate: not version 3");
 	else if (X509_check_ca(leaf) != 0)
 		(void)refused(reason, REASON_UNAUTHORIZED, "client certificate: an authority's own");
 	else
 		return true;
 	return false;
-}
-
-static bool issuers_check(X509_STORE_CTX *context, struct reason *reason)
-{
-	STACK_OF(X509) *path = X509_STORE_CTX_get0_chain(context);
-	int i;
-
-	for (i = 1; i < sk_X509_num(path); i++)
-		if (X509_check_ca(sk_X509_value(path, i)) != 1) {
-			(void)refused(reason, REASON_UNAUTHORIZED,
-				"client certificate: its issuer %d is no authority", i);
-			return false;
-		}
-	return true;
 }
 
 static bool chain_verify(
@@ -346,7 +342,7 @@ static bool chain_verify(
 			X509_verify_cert_error_string(error), error, X509_STORE_CTX_get_error_depth(context));
 		goto out;
 	}
-	verified = issuers_check(context, reason);
+	verified = true;
 out:
 	X509_STORE_CTX_free(context);
 	return verified;

@@ -19,7 +19,8 @@ struct tls_files;
 struct client_trust;
 
 /* Reads client_ca, and client_crl where there is one: PEM, one block behind the other, of one kind. Every
- * block has to be good, every certificate an authority's (basicConstraints), at least one of them a root.
+ * block has to be good, every certificate an authority's (basicConstraints) with a key that is strong
+ * enough, at least one of them a root.
  * With client_crl there has to be a list of each authority in client_ca. What has expired is loaded: see
  * client_trust_ends. The caller owns it; to load anew, load a second one and free the first when nobody
  * uses it any more. NULL: the complaint says why. */
