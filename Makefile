@@ -124,6 +124,8 @@ unit: $(UNIT_BINARIES)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_o := $(verifier_o) $(policy_o)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
+fuzz_head_o := $(patsubst %,$(BUILD)/obj/server/%.o,head forwarded)
+fuzz_head_l := -lmicrohttpd
 fuzz_sts_o := $(aws_o)
 fuzz_sts_l := -lcurl -lxml2
 
