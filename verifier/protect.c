@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SMALLEST = 32 }; /* blocks of the secure heap: powers of two from here */
@@ -47,6 +48,14 @@ enum outcome protect_process(const struct protection *protection, struct complai
 		return FAULT;
 	}
 	return protection->heap == 0 ? OK : heap_make(protection->heap, complaint);
+}
+
+bool protect_file(const struct stat *status, const char *path, struct complaint *complaint)
+{
+	return !(status->st_mode & S_IWOTH) ||
+	       complain(complaint,
+		       "%s: anyone on this machine can write to it, and so have the secrets: chmod o-w %s",
+		       path, path);
 }
 
 /* ---- what others should have given */

@@ -22,6 +22,11 @@ MUST_USE enum outcome protect_process(const struct protection *, struct complain
 /* Once more after a change of user, which makes a process dumpable again. */
 MUST_USE bool protect_undumpable(struct complaint *);
 
+/* May not just anyone on this machine write to the file that `status` is of (fstat(2))? Whoever writes a
+ * configuration owns the secrets. */
+struct stat;
+MUST_USE bool protect_file(const struct stat *status, const char *path, struct complaint *);
+
 /* Which protections has whoever started this program not given: the words for people, with commas between
  * them; "" where all are there. */
 enum { PROTECT_TEXT = 200 };

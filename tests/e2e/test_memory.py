@@ -370,6 +370,17 @@ def test_attack_43_a_stranger_asks_a_member_to_seal():
     STACK.granted(STACK.launch(), STACK.me)
 
 
+def test_files_that_anyone_can_write_are_refused():
+    for name in ("vouchsafe.json", "policy.json", "vault.json", "certificates/us-east-1.pem"):
+        path = STACK.etc / name
+        equal(STACK.cli("config", "check", check=False).returncode, 0, name)
+        path.chmod(0o646)
+        done = STACK.cli("config", "check", check=False)
+        equal(done.returncode, 1, name)
+        assert "%s: anyone on this machine can write to it" % path in done.stdout + done.stderr, done.stderr
+        path.chmod(0o644)
+
+
 def test_absent_protections_are_told_in_one_line():
     for name in ("server", "member"):
         lines = [line for line in STACK.log(name).splitlines() if '"protections-absent"' in line]
