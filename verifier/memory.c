@@ -30,7 +30,7 @@ void *memory_noted(void *block)
 static void free_wiped(void *block)
 {
 	if (block)
-		OPENSSL_cleanse(block, malloc_usable_size(block));
+		explicit_bzero(block, malloc_usable_size(block));
 	free(block);
 }
 
