@@ -21,7 +21,7 @@ from stack import MEMBER_UID, MODULE, SERVER_UID, Stack, wait_for
 from tap import equal
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fault"))
-from injection import FaultStack  # noqa: E402
+from injection import Control, FaultStack  # noqa: E402
 
 STACK = None
 RELEASES = 1000
@@ -157,14 +157,14 @@ def test_attack_40_a_value_on_its_way_in():
     equal(command.wait(30), 0)
 
 
-def agent_start(name):
+def agent_start(name, *under):
     """An agent as a user of its own."""
     instance = STACK.launch()
     folder = STACK.base / "agent" / name
     folder.mkdir()
     os.chown(folder, SERVER_UID, SERVER_UID)
     return folder, STACK._start(name, SERVER_UID, [
-        str(STACK.bin / "vouchsafe-agent"), "--server", "http://127.0.0.1:%d" % STACK.port, "--role", "web-tier",
+        *under, str(STACK.bin / "vouchsafe-agent"), "--server", "http://127.0.0.1:%d" % STACK.port, "--role", "web-tier",
         "--out", str(folder / "out"), "--state", str(folder / "state"), "--source", instance["address"],
         "--deadline", "60s"], AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:%d" % STACK.sim.imds_port)
 
@@ -379,6 +379,23 @@ def test_files_that_anyone_can_write_are_refused():
         equal(done.returncode, 1, name)
         assert "%s: anyone on this machine can write to it" % path in done.stdout + done.stderr, done.stderr
         path.chmod(0o644)
+
+
+def test_too_little_memory_to_lock():
+    """Server and member refuse to start; an instance without its secrets would be worse, so the agent goes on."""
+    needs_root()
+    little = ["/usr/bin/prlimit", "--memlock=4096:4096", "--"]
+    said = "raise RLIMIT_MEMLOCK, which is 4 KiB"
+    for name, uid, arguments in (("vouchsafed", SERVER_UID, ["--config", "vouchsafe.json"]),
+                                 ("vouchsafe-vault", MEMBER_UID, ["--member", "hsm-a", "--vault", "vault.json"])):
+        done = subprocess.run(Stack._as(STACK, uid, [*little, str(STACK.bin / name), *arguments]), cwd=STACK.etc,
+                              capture_output=True, text=True, env=STACK.environment(), timeout=30)
+        assert done.returncode != 0 and "not-started" in done.stderr and said in done.stderr, done.stderr
+    Control(STACK.pages / "prlimit")  # the page for faults has the name of what is started
+    folder, agent = agent_start("little", *little)
+    equal(agent.wait(30), 0)
+    assert "warning: " in STACK.log("little") and said in STACK.log("little")
+    equal((folder / "out/hsm-partition-pin").read_text(), STACK.pin)
 
 
 def test_absent_protections_are_told_in_one_line():
