@@ -1,8 +1,10 @@
 /* vouchsafed: start in the order of DESIGN.md section 8 (configuration, store, members, node key, listen),
  * serve, and leave without losing a request. */
+#include "server/access.h"
 #include "server/acknowledge.h"
 #include "server/challenge.h"
 #include "server/config.h"
+#include "server/denials.h"
 #include "server/listener.h"
 #include "server/metrics.h"
 #include "server/query.h"
@@ -30,7 +32,19 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { SECURE_HEAP = 64 * 1024 /* the node key's */, VAULT_THREADS = 4, WORKER_THREADS = 2, POLL_MS = 50 };
+enum {
+	SECURE_HEAP = 64 * 1024, /* the node key's */
+	VAULT_THREADS = 4,
+	WORKER_THREADS = 2,
+	POLL_MS = 50,
+	SUMMARY_MS = 10000,
+	API_CONNECTIONS_MOST = 40000,
+	OPS_CONNECTIONS_MOST = 512,
+	OPS_PER_ADDRESS = 64,
+	PATIENCE_MS = 10000, /* for a head, and for a body, where `deadline` is not shorter */
+	DESCRIPTORS_KEPT =
+		256 /* for AWS, the vault, the store: what an accepted request needs to be answered */
+};
 
 static const struct route api_routes[] = {
 	{ "POST", "/v1/challenges", .at_once = challenge_give },
@@ -38,13 +52,19 @@ static const struct route api_routes[] = {
 	{ "POST", "/v1/releases/{id}/ack", .new_request = acknowledge_new, .line = acknowledge_line,
 		.takes_body = true },
 	{ "GET", "/livez", .at_once = status_live },
-	{ "GET", "/readyz", .at_once = status_ready, .takes_query = true },
+	{ "GET", "/readyz", .at_once = status_ready },
 	{ 0 },
 };
 
+enum {
+	READS_TRAIL = ACCESS_AUDITOR | ACCESS_ON_CALL | ACCESS_OPERATOR,
+	READS_METRICS = ACCESS_LOCAL | ACCESS_ON_CALL | ACCESS_OPERATOR
+};
+
 static const struct route ops_routes[] = {
-	{ "GET", "/metrics", .at_once = metrics_show },
-	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line, .takes_query = true },
+	{ "GET", "/metrics", .at_once = metrics_show, .roles = READS_METRICS },
+	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line, .takes_query = true,
+		.roles = READS_TRAIL },
 	{ "GET", "/livez", .at_once = status_live },
 	{ "GET", "/readyz", .at_once = status_ready, .takes_query = true },
 	{ 0 },
@@ -141,7 +161,7 @@ static void signals_block(sigset_t *set)
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-/* Waits at most `ms` (-1: for ever). True: the program is told to end. */
+/* Waits at most `ms`. True: the program is told to end. */
 static bool told_to_end(struct program *p, int ms)
 {
 	long long until = pipeline_now() + ms * 1000000LL;
@@ -149,16 +169,19 @@ static bool told_to_end(struct program *p, int ms)
 
 	signals_block(&set);
 	for (;;) {
-		long long left = ms < 0 ? 3600LL * 1000000000 : until - pipeline_now();
+		long long left = until - pipeline_now();
 		struct timespec wait = { .tv_sec = left > 0 ? left / 1000000000 : 0,
 			.tv_nsec = left > 0 ? left % 1000000000 : 0 };
 		int got = sigtimedwait(&set, NULL, &wait);
 
 		if (got == SIGTERM || got == SIGINT)
 			return true;
-		if (got == SIGHUP && p->api) /* before it listens, it will read them anyway */
+		if (got == SIGHUP && p->api) { /* before it listens, it will read them anyway */
 			reload(&p->server);
-		if (ms >= 0 && pipeline_now() >= until)
+			reload_listener(p->ops, "ops");
+			reload_listener(p->api, "api");
+		}
+		if (pipeline_now() >= until)
 			return false;
 	}
 }
@@ -293,26 +316,60 @@ static bool lines_start(struct program *p, struct complaint *complaint)
 	return p->server.pipeline || complain(complaint, "the pipeline's threads could not be started");
 }
 
-static void listening_log(
-	const char *name, const struct sockaddr_in *address, const struct listener *listener)
+static void listening_log(const char *name, const struct sockaddr_in *address, struct listener *listener)
 {
 	char host[ADDRESS_SIZE] = "";
 	char text[ADDRESS_SIZE + 8];
 
 	inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
 	snprintf(text, sizeof(text), "%s:%u", host, listener_port(listener));
-	log_line(LOG_INFO, "listening", "listener", name, "address", text, NULL);
+	log_line(LOG_INFO, "listening", "listener", name, "address", text, "tls",
+		listener_not_after(listener) ? "yes" : "no", NULL);
+	reload_warn_listener(listener, name);
+}
+
+/* So many that those who are let in can be served as well. */
+static size_t connections_allowed(size_t most)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= most + DESCRIPTORS_KEPT)
+		return most;
+	return limit.rlim_cur > 2 * DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT : limit.rlim_cur / 2;
+}
+
+static bool connections_start(struct program *p, struct complaint *complaint)
+{
+	long long deadline = p->config.deadline_ms;
+	long long patience = deadline < PATIENCE_MS ? deadline : PATIENCE_MS;
+	struct connections_settings settings = { .most = connections_allowed(API_CONNECTIONS_MOST),
+		.per_address = p->config.per_address,
+		.patience_ms = { [CONNECTION_HEAD] = patience,
+			[CONNECTION_BODY] = patience,
+			[CONNECTION_ANSWER] = deadline } };
+
+	p->server.api_connections = connections_new(&settings);
+	settings.most = OPS_CONNECTIONS_MOST;
+	settings.per_address = OPS_PER_ADDRESS;
+	p->server.ops_connections = connections_new(&settings);
+	return (p->server.api_connections && p->server.ops_connections) ||
+	       complain(complaint, "out of memory");
 }
 
 static bool listeners_start(struct program *p, struct complaint *complaint)
 {
-	const struct listener_settings ops = {
-		.name = "ops_listen", .address = p->config.ops_listen, .routes = ops_routes
-	};
+	const struct listener_settings ops = { .name = "ops_listen",
+		.address = p->config.ops_listen,
+		.routes = ops_routes,
+		.tls = &p->config.ops_tls,
+		.connections = p->server.ops_connections,
+		.roles_of_all = p->config.ops_tls.certificate[0] ? 0 : ACCESS_LOCAL };
 	const struct listener_settings api = { .name = "listen",
 		.address = p->config.listen,
 		.routes = api_routes,
-		.forwarding = &p->config.forwarding };
+		.forwarding = &p->config.forwarding,
+		.tls = &p->config.tls,
+		.connections = p->server.api_connections };
 
 	p->ops = listener_open(&p->server, &ops, complaint);
 	p->api = p->ops ? listener_open(&p->server, &api, complaint) : NULL;
@@ -329,7 +386,8 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 		return false;
 	p->server.config = &p->config;
 	p->server.metrics = metrics_new();
-	if (!p->server.metrics)
+	p->server.denials = denials_new();
+	if (!p->server.metrics || !p->server.denials)
 		return complain(complaint, "out of memory");
 	descriptors_allow(&p->config);
 	protections_look();
@@ -349,7 +407,8 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 		return false;
 	rules_set_challenge_key(p->server.rules, vault_challenge_key(p->server.vault));
 	warn_missing_secrets(p);
-	return lines_start(p, complaint) && start_record(p, complaint) && listeners_start(p, complaint);
+	return lines_start(p, complaint) && start_record(p, complaint) && connections_start(p, complaint) &&
+	       listeners_start(p, complaint);
 }
 
 /* ---- end */
@@ -369,6 +428,11 @@ static void drain(struct program *p)
 	/* every step gives up at its deadline, so this ends */
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
+	denials_summarise(&p->server, true);
+	while (pipeline_under_way(p->server.pipeline) > 0)
+		told_to_end(p, POLL_MS);
+	if (denials_waiting(p->server.denials))
+		log_line(LOG_ERROR, "event-lost", "name", "release.denials-summarised", NULL);
 }
 
 static void program_leave(struct program *p)
@@ -386,6 +450,8 @@ static void program_end(struct program *p)
 {
 	listener_close(p->api);
 	listener_close(p->ops);
+	connections_free(p->server.api_connections);
+	connections_free(p->server.ops_connections);
 	pipeline_close(p->server.pipeline);
 	if (p->aws_running) {
 		aws_stop(p->server.aws);
@@ -401,6 +467,7 @@ static void program_end(struct program *p)
 		store_close(p->server.store);
 	rules_free(p->server.rules);
 	metrics_free(p->server.metrics);
+	denials_free(p->server.denials);
 }
 
 int main(int argc, char **argv)
@@ -417,7 +484,8 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	started = protected && program_start(&program, path, &complaint);
 	if (started) {
-		told_to_end(&program, -1);
+		while (!told_to_end(&program, SUMMARY_MS))
+			denials_summarise(&program.server, false);
 		program_leave(&program);
 	} else {
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);

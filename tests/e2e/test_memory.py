@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import threading
 import memory
 import softhsm
 import tap
-from stack import MEMBER_UID, MODULE, SERVER_UID, Stack, wait_for
+from stack import MEMBER_UID, MODULE, SERVER_UID, Stack, openssl, wait_for
 from tap import equal
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fault"))
@@ -198,6 +199,35 @@ def test_attack_40_an_agent_at_work_has_it_in_locked_memory_alone():
     finally:
         STACK.agent_faults.disarm()
     equal(agent.wait(30), 0)
+
+
+def handshake(port):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        context.wrap_socket(connection).close()
+
+
+def test_attack_40_a_tls_key_is_there_once_it_is_read_and_its_file_is_not():
+    """The key itself has to be at hand; the text that it came in is wiped, by us and by OpenSSL and GnuTLS."""
+    needs_root()
+    key, certificate = STACK.etc / "server.key", STACK.etc / "server.pem"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=server",
+            "-days", "30", "-keyout", str(key), "-out", str(certificate))
+    os.chown(key, SERVER_UID, SERVER_UID)
+    key.chmod(0o400)
+    STACK.stop(STACK.server)
+    STACK.write_config(tls={"certificate": certificate.name, "key": key.name})
+    STACK.start_server()
+    for _ in range(20):
+        handshake(STACK.port)
+    try:
+        equal(found_in(STACK.server, {"the file's text": key.read_text().splitlines()[1]}), [])
+        assert found_in(STACK.server, private_key(key)), "the search does not find the key itself"
+    finally:
+        STACK.stop(STACK.server)
+        STACK.write_config()
+        STACK.start_server()
 
 
 # ---- nobody looks in
