@@ -15,27 +15,25 @@
 #include "server/status.h"
 #include "store/audit.h"
 #include "vault/log.h"
-#include "verifier/memory.h"
+#include "verifier/protect.h"
 #include "verifier/reasons.h"
 #include "verifier/recipient.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
 enum {
-	SECURE_HEAP = 64 * 1024,
+	SECURE_HEAP = 64 * 1024, /* the node key's */
 	VAULT_THREADS = 4,
 	WORKER_THREADS = 2,
 	POLL_MS = 50,
@@ -117,21 +115,15 @@ static const char *arguments_read(int argc, char **argv)
 	return path;
 }
 
-/* No core dumps, no debugger of the same user; the node key's memory locked. */
-static bool process_protect(struct complaint *complaint)
+/* A program that was started by hand serves, but does not pass for one that is confined. */
+static void protections_look(void)
 {
-	const struct rlimit none = { 0, 0 };
+	char absent[PROTECT_TEXT];
 
-	umask(077);
-	if (!memory_watch())
-		return complain(complaint, "OpenSSL was used before its memory could be watched");
-	if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
-		return complain(complaint, "core dumps could not be switched off: %s", strerror(errno));
-	if (CRYPTO_secure_malloc_init(SECURE_HEAP, 16) != 1)
-		return complain(complaint,
-			"no locked memory for the node key; allow it (RLIMIT_MEMLOCK, in systemd "
-			"LimitMEMLOCK=1M)");
-	return true;
+	protect_absent(absent);
+	if (absent[0])
+		log_line(LOG_WARNING, "protections-absent", "text", absent, "mend",
+			"start it by its unit, conf/systemd/vouchsafed.service", NULL);
 }
 
 /* A descriptor for each waiting agent: as many as the system allows, where a shell or container starts us
@@ -390,8 +382,7 @@ static bool listeners_start(struct program *p, struct complaint *complaint)
 
 static bool program_start(struct program *p, const char *path, struct complaint *complaint)
 {
-	if (!process_protect(complaint) || !cryptography_ready(complaint) ||
-		!config_load(path, &p->config, complaint))
+	if (!cryptography_ready(complaint) || !config_load(path, &p->config, complaint))
 		return false;
 	p->server.config = &p->config;
 	p->server.metrics = metrics_new();
@@ -399,6 +390,7 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	if (!p->server.metrics || !p->server.denials)
 		return complain(complaint, "out of memory");
 	descriptors_allow(&p->config);
+	protections_look();
 	if (p->config.development)
 		log_line(LOG_WARNING, "development", "text",
 			"\"development\": true: AWS's answers may come from anyone; never for real secrets",
@@ -480,14 +472,17 @@ static void program_end(struct program *p)
 
 int main(int argc, char **argv)
 {
-	const char *path = arguments_read(argc, argv);
+	static const struct protection protection = { .heap = SECURE_HEAP };
 	struct complaint complaint = { "" };
+	const bool protected = protect_process(&protection, &complaint) == OK;
+	const char *path = arguments_read(argc, argv);
 	static struct program program;
 	sigset_t set;
 	bool started;
 
+	umask(077);
 	signals_block(&set);
-	started = program_start(&program, path, &complaint);
+	started = protected && program_start(&program, path, &complaint);
 	if (started) {
 		while (!told_to_end(&program, SUMMARY_MS))
 			denials_summarise(&program.server, false);

@@ -470,6 +470,7 @@ static bool seal_request(
 	frame_put_text(request, grant_instance_id(grant));
 	frame_put_bytes(request, (struct bytes){ grant_assertion_sha256(grant), 32 });
 	frame_put_text(request, acknowledgement);
+	OPENSSL_cleanse(acknowledgement, sizeof(acknowledgement));
 	frame_put_bytes(request, (struct bytes){ recipient->spki, recipient->spki_length });
 	frame_put_number(request, (uint32_t)n);
 	for (size_t i = 0; (envelope = grant_envelope(grant, i)) != NULL; i++) {
@@ -539,10 +540,12 @@ bool vault_acknowledgement_valid(
 {
 	const struct node_key *keys = atomic_load(&((struct vault *)vault)->keys);
 	char right[ACKNOWLEDGEMENT_SIZE];
+	bool valid = keys != NULL && strlen(acknowledgement) == ACKNOWLEDGEMENT_SIZE - 1 &&
+		     node_key_acknowledgement(keys, release_id, right) &&
+		     CRYPTO_memcmp(right, acknowledgement, ACKNOWLEDGEMENT_SIZE - 1) == 0;
 
-	return keys != NULL && strlen(acknowledgement) == ACKNOWLEDGEMENT_SIZE - 1 &&
-	       node_key_acknowledgement(keys, release_id, right) &&
-	       CRYPTO_memcmp(right, acknowledgement, ACKNOWLEDGEMENT_SIZE - 1) == 0;
+	OPENSSL_cleanse(right, sizeof(right));
+	return valid;
 }
 
 const unsigned char *vault_challenge_key(const struct vault *vault)
