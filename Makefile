@@ -122,10 +122,33 @@ unit: $(UNIT_BINARIES)
 
 # ---- fuzz targets: tests/fuzz/fuzz_<what>.c, each with replay.c (a test like the others) and with libFuzzer
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# What a target needs beside verifier/ and policy/, where it must be said; and what it stands in for.
+objects = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 fuzz_o := $(verifier_o) $(policy_o)
+fuzz_answer_o := $(call objects,agent/request agent/evidence agent/imds agent/pace aws/sigv4 aws/regions)
+fuzz_config_o := $(server_config_o) $(call objects,server/forwarded aws/regions)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
+fuzz_ec2_o := $(aws_o)
+fuzz_ec2_l := -lcurl -lxml2
+fuzz_forwarded_o := $(call objects,server/forwarded)
+fuzz_frame_o := $(call objects,vault/answer vault/frame vault/request)
+fuzz_iam_o := $(aws_o)
+fuzz_iam_l := -lcurl -lxml2
+fuzz_key_o := $(call objects,agent/key agent/files)
+fuzz_metadata_o := $(call objects,agent/evidence agent/imds agent/metadata agent/pace aws/sigv4 aws/regions)
+fuzz_open_o := $(call objects,agent/open vault/cms_seal)
+fuzz_payload_o := $(call objects,vault/payload)
+fuzz_pin_o := $(call objects,vault/pin)
+fuzz_proxy_header_o := $(call objects,server/proxy_header)
+fuzz_query_o := $(call objects,server/audit_parameters)
+fuzz_row_o := $(store_o)
+fuzz_row_l := -lsqlite3
 fuzz_sts_o := $(aws_o)
 fuzz_sts_l := -lcurl -lxml2
+fuzz_trail_o := $(call objects,cli/trail)
+fuzz_vault_file_o := $(call objects,vault/file)
+fuzz_xml_o := $(aws_o)
+fuzz_xml_l := -lcurl -lxml2
 
 define fuzz
 $(BUILD)/unit/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $(BUILD)/obj/tests/fuzz/replay.o $$(fuzz_o) $$(fuzz_$(1)_o)
@@ -152,9 +175,10 @@ test: packages-test ## install what is missing, build with sanitizers, run every
 
 TARGET ?= $(FUZZ)
 SECONDS ?= 60
-fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each)
+RUNS ?= -1
+fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each; RUNS=100000: or so many)
 	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/fuzz SANITIZE=fuzzer CFLAGS='-O1 -g' $(TARGET:%=$(BUILD)/fuzz/fuzz_%)
-	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(TARGET)
+	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(RUNS) $(TARGET)
 
 faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
 	@$(MAKE) --no-print-directory -j2 programs tools

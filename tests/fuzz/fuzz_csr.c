@@ -1,6 +1,6 @@
 /* Certificate requests. What begins as DER is put into PEM first. What is taken is a P-256 key in our own
  * encoding. */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/pem.h"
 #include "verifier/reasons.h"
 #include "verifier/recipient.h"
 
@@ -38,20 +38,11 @@ static void parse(const char *pem, size_t length)
 
 static void parse_der(const unsigned char *der, size_t length)
 {
-	char *base64 = malloc(length / 3 * 4 + 5);
-	size_t size = length * 2 + 200;
-	char *pem = malloc(size);
-	size_t used = (size_t)snprintf(pem, size, "-----BEGIN CERTIFICATE REQUEST-----\n");
-	size_t n = (size_t)EVP_EncodeBlock((unsigned char *)base64, der, (int)length);
-	size_t i;
+	size_t used;
+	char *pem = pem_of("CERTIFICATE REQUEST", der, length, &used);
 
-	for (i = 0; i < n; i += 64)
-		used += (size_t)snprintf(pem + used, size - used, "%.64s\n", base64 + i);
-	used += (size_t)snprintf(pem + used, size - used, "-----END CERTIFICATE REQUEST-----\n");
-	MUST_HOLD(used < size);
 	parse(pem, used);
 	free(pem);
-	free(base64);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
