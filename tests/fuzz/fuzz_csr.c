@@ -23,7 +23,7 @@ static void key_in_form(const struct recipient *recipient)
 	EVP_PKEY_free(key);
 }
 
-static void parse(const char *pem, size_t length)
+static bool parse(const char *pem, size_t length)
 {
 	struct recipient recipient;
 	struct reason reason = { NULL, "" };
@@ -34,14 +34,21 @@ static void parse(const char *pem, size_t length)
 	MUST_HOLD(ERR_peek_error() == 0);
 	if (outcome == OK)
 		key_in_form(&recipient);
+	return outcome == OK;
 }
 
 static void parse_der(const unsigned char *der, size_t length)
 {
 	size_t used;
 	char *pem = pem_of("CERTIFICATE REQUEST", der, length, &used);
+	const unsigned char *at = der;
+	X509_REQ *request;
 
-	parse(pem, used);
+	if (parse(pem, used)) {
+		request = d2i_X509_REQ(NULL, &at, (long)length);
+		MUST_HOLD(request && at == der + length);
+		X509_REQ_free(request);
+	}
 	free(pem);
 }
 
@@ -52,6 +59,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size && data[0] == 0x30)
 		parse_der(data, size);
 	else
-		parse((const char *)data, size);
+		(void)parse((const char *)data, size);
 	return 0;
 }

@@ -159,8 +159,9 @@ static void attack_42_names_and_ca_flags(void **state)
 	EVP_PKEY_free(key);
 }
 
-/* The request's DER with its public point replaced, in PEM. */
-static char *pem_with_point(const char *pem, const unsigned char *old, const unsigned char *new)
+/* The request's DER with its public point replaced, and so many zeros behind it, in PEM. */
+static char *pem_with_point(
+	const char *pem, const unsigned char *old, const unsigned char *new, size_t behind)
 {
 	BIO *in = BIO_new_mem_buf(pem, -1), *out = BIO_new(BIO_s_mem());
 	char *name, *header, *data, *text;
@@ -171,7 +172,9 @@ static char *pem_with_point(const char *pem, const unsigned char *old, const uns
 	at = memmem(der, (size_t)length, old, 65);
 	assert_non_null(at);
 	memcpy(at, new, 65);
-	assert_true(PEM_write_bio(out, name, "", der, length) > 0);
+	der = OPENSSL_realloc(der, (size_t)length + behind);
+	memset(der + length, 0, behind);
+	assert_true(PEM_write_bio(out, name, "", der, length + (long)behind) > 0);
 	length = BIO_get_mem_data(out, &data);
 	text = strndup(data, (size_t)length);
 	OPENSSL_free(name);
@@ -210,7 +213,7 @@ static void attack_42_off_curve_points(void **state)
 			other[0] = 0x00; /* the point at infinity, and more behind it */
 		else
 			other[0] = (unsigned char)(0x07 - (point[64] & 1)); /* hybrid, of the wrong sign */
-		bent = pem_with_point(pem, point, other);
+		bent = pem_with_point(pem, point, other, 0);
 		assert_int_equal(parse(bent, &recipient, &reason), REFUSED);
 		assert_non_null(strstr(reason.text, "P-256"));
 		free(bent);
@@ -301,6 +304,32 @@ static int left_of_input(const char *pem)
 	return c;
 }
 
+/* One request has one spelling: no bytes behind it, no headers in its block. */
+static void attack_42_more_in_the_block(void **state)
+{
+	static const char head[] = "-----BEGIN CERTIFICATE REQUEST-----\n";
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *pem = request_pem(key, key, NULL), *longer, *headed, *same;
+	unsigned char point[65];
+	struct recipient recipient;
+	struct reason reason;
+	size_t length;
+
+	(void)state;
+	assert_true(EVP_PKEY_get_octet_string_param(key, "encoded-pub-key", point, sizeof(point), &length));
+	same = pem_with_point(pem, point, point, 0);
+	assert_int_equal(parse(same, &recipient, &reason), OK);
+	longer = pem_with_point(pem, point, point, 1);
+	assert_int_equal(parse(longer, &recipient, &reason), REFUSED);
+	assert_true(asprintf(&headed, "%sComment: x\n\n%s", head, pem + sizeof(head) - 1) > 0);
+	assert_int_equal(parse(headed, &recipient, &reason), REFUSED);
+	free(headed);
+	free(longer);
+	free(same);
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
 /* OpenSSL would ask for a passphrase, on the terminal or on standard input, and wait. */
 static void attack_42_encrypted_block(void **state)
 {
@@ -352,6 +381,7 @@ int main(void)
 		cmocka_unit_test(attack_42_foreign_signature),
 		cmocka_unit_test(what_stands_around),
 		cmocka_unit_test(attack_42_every_bit),
+		cmocka_unit_test(attack_42_more_in_the_block),
 		cmocka_unit_test(attack_42_encrypted_block),
 		cmocka_unit_test(too_large),
 	};
