@@ -215,11 +215,12 @@ static sqlite3_value *cell_get(const struct cell *cell)
 	return value;
 }
 
+/* The same bytes, whether as text or as a blob. */
 static bool same(sqlite3_value *one, sqlite3_value *other)
 {
 	int length = sqlite3_value_bytes(one);
 
-	return sqlite3_value_type(one) == sqlite3_value_type(other) && sqlite3_value_bytes(other) == length &&
+	return sqlite3_value_bytes(other) == length &&
 	       (length == 0 ||
 		       memcmp(sqlite3_value_blob(one), sqlite3_value_blob(other), (size_t)length) == 0);
 }
