@@ -9,9 +9,18 @@ enum { ITEMS_MOST = 50 };
 
 struct seen {
 	char word[16];
-	unsigned boxes, items, items_ended, names, open;
+	unsigned words, boxes, items, items_ended, names, open;
 	bool in_item, named;
 };
+
+static bool word_text(void *context, const char *text)
+{
+	struct seen *seen = context;
+
+	MUST_HOLD(!seen->words && !seen->open && strlen(text) < sizeof(seen->word));
+	seen->words++;
+	return true;
+}
 
 static bool box_begin(void *context)
 {
@@ -63,7 +72,7 @@ static bool name_text(void *context, const char *text)
 }
 
 static const struct xml_rule rules[] = {
-	{ 1, "word", XML_STORE(struct seen, word) },
+	{ 1, "word", XML_STORE(struct seen, word), .text = word_text },
 	{ 1, "box", .begin = box_begin, .end = box_end },
 	{ 2, "item", .many = true, .begin = item_begin, .end = item_end },
 	{ 3, "name", .text = name_text },
