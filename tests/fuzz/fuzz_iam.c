@@ -47,7 +47,8 @@ static void good_page(struct bytes input)
 	static const char form[] =
 		"<ListInstanceProfilesForRoleResponse xmlns=\"" IAM_NAMESPACE
 		"\"><ListInstanceProfilesForRoleResult><IsTruncated>false</IsTruncated>"
-		"<InstanceProfiles><member><Arn>%s</Arn><Roles><member><Arn>" PROFILE
+		"<InstanceProfiles><member><Arn>first</Arn><Roles><member><RoleName>" ROLE
+		"</RoleName></member></Roles></member><member><Arn>%s</Arn><Roles><member><Arn>" PROFILE
 		"</Arn><RoleName>%s</RoleName></member></Roles></member>"
 		"<member><Arn>another</Arn></member></InstanceProfiles>"
 		"</ListInstanceProfilesForRoleResult></ListInstanceProfilesForRoleResponse>";
