@@ -40,9 +40,9 @@ LINK = $(CC) $(CFLAGS) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now
 # ---- what each program is made of; vault/ is two things (DESIGN.md section 1): the client side and the member
 FOLDERS := verifier aws policy store server agent cli
 $(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(f)/*.c))))
-VAULT_CLIENT := client file frame log node_key setup_client
+VAULT_CLIENT := answer client file frame log node_key setup_client
 vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
-vault_member_o := $(filter-out $(BUILD)/obj/vault/client.o $(BUILD)/obj/vault/node_key.o $(BUILD)/obj/vault/setup_client.o,$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
+vault_member_o := $(filter-out $(patsubst %,$(BUILD)/obj/vault/%.o,answer client node_key setup_client),$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
 server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured configured_tls access_load client_trust)
 server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
 agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
@@ -122,13 +122,38 @@ unit: $(UNIT_BINARIES)
 
 # ---- fuzz targets: tests/fuzz/fuzz_<what>.c, each with replay.c (a test like the others) and with libFuzzer
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# What a target needs beside verifier/ and policy/, where it must be said; and what it stands in for.
+objects = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 fuzz_o := $(verifier_o) $(policy_o)
+fuzz_answer_o := $(call objects,agent/request agent/evidence agent/imds agent/pace aws/sigv4 aws/regions)
+fuzz_config_o := $(server_config_o) $(call objects,server/forwarded aws/regions)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
-fuzz_client_certificate_o := $(patsubst %,$(BUILD)/obj/server/%.o,client_trust certificate_rule config configured access_load forwarded) $(BUILD)/obj/aws/regions.o
-fuzz_head_o := $(patsubst %,$(BUILD)/obj/server/%.o,head forwarded)
+fuzz_client_certificate_o := $(server_config_o) $(call objects,server/certificate_rule server/forwarded aws/regions)
+fuzz_ec2_o := $(aws_o)
+fuzz_ec2_l := -lcurl -lxml2
+fuzz_forwarded_o := $(call objects,server/forwarded)
+fuzz_frame_o := $(call objects,vault/answer vault/frame vault/request)
+fuzz_iam_o := $(aws_o)
+fuzz_head_o := $(call objects,server/head server/forwarded)
 fuzz_head_l := -lmicrohttpd
+fuzz_iam_l := -lcurl -lxml2
+fuzz_key_o := $(call objects,agent/key agent/files)
+fuzz_metadata_o := $(call objects,agent/evidence agent/imds agent/metadata agent/pace aws/sigv4 aws/regions)
+fuzz_open_o := $(call objects,agent/open vault/cms_seal)
+fuzz_payload_o := $(call objects,vault/payload)
+fuzz_pin_o := $(call objects,vault/pin)
+fuzz_proxy_header_o := $(call objects,server/proxy_header)
+fuzz_query_o := $(call objects,server/audit_parameters)
+fuzz_row_o := $(store_o)
+fuzz_row_l := -lsqlite3
+fuzz_setup_o := $(call objects,vault/answer) $(member_lib_o)
+fuzz_setup_l := -lp11-kit -ldl
 fuzz_sts_o := $(aws_o)
 fuzz_sts_l := -lcurl -lxml2
+fuzz_trail_o := $(call objects,cli/trail)
+fuzz_vault_file_o := $(call objects,vault/file)
+fuzz_xml_o := $(aws_o)
+fuzz_xml_l := -lcurl -lxml2
 
 define fuzz
 $(BUILD)/unit/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $(BUILD)/obj/tests/fuzz/replay.o $$(fuzz_o) $$(fuzz_$(1)_o)
@@ -155,9 +180,10 @@ test: packages-test ## install what is missing, build with sanitizers, run every
 
 TARGET ?= $(FUZZ)
 SECONDS ?= 60
-fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each)
+RUNS ?= -1
+fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each; RUNS=100000: or so many)
 	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/fuzz SANITIZE=fuzzer CFLAGS='-O1 -g' $(TARGET:%=$(BUILD)/fuzz/fuzz_%)
-	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(TARGET)
+	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(RUNS) $(TARGET)
 
 faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
 	@$(MAKE) --no-print-directory -j2 programs tools

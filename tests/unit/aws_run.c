@@ -543,7 +543,7 @@ static void no_turn_in_time(void **state)
 }
 
 /* EC2 answers about another instance than the one that was asked for. */
-static void other_instance(void **state)
+static void attack_18_another_instance(void **state)
 {
 	struct world *world = world_open();
 	struct one *one;
@@ -596,7 +596,7 @@ static void not_ours(void **state)
 /* ---- failures */
 
 /* What passes: tried again, and served. */
-static void passing_failures(void **state)
+static void attack_18_passing_failures(void **state)
 {
 	static const struct fake_reply replies[] = {
 		{ .drop = true },
@@ -635,25 +635,25 @@ static void passing_failures(void **state)
 	}
 }
 
-static void throttled_for_long(void **state)
+static void attack_18_throttled_five_times(void **state)
 {
 	struct world *world = world_open();
 	struct one *one;
 
 	(void)state;
 	world->cloud.spoiled = (struct fake_reply){ .status = 503, .body = THROTTLED };
-	world->cloud.spoil_ec2 = 3;
+	world->cloud.spoil_ec2 = 5;
 	world->cloud.spoil_iam = 2;
 	one = ask(world, 1, 30);
 	wait_all(world);
 	confirmed(one);
-	assert_int_equal(world->cloud.calls_ec2, 4);
+	assert_int_equal(world->cloud.calls_ec2, 6);
 	assert_int_equal(world->cloud.calls_iam, 3);
 	world_close(world);
 }
 
 /* What stays: given up at once, with AWS's code and none of its text. */
-static void lasting_failures(void **state)
+static void attack_25_error_texts_stay_inside(void **state)
 {
 	static const struct {
 		struct fake_reply reply;
@@ -712,7 +712,7 @@ static void iam_refuses(void **state)
 	world_close(world);
 }
 
-static void too_large(void **state)
+static void attack_23_too_large(void **state)
 {
 	enum { LENGTH = 9 * 1024 * 1024 };
 	char *text = malloc(LENGTH);
@@ -729,6 +729,27 @@ static void too_large(void **state)
 	unavailable_for(one, REASON_UPSTREAM, "too large");
 	world_close(world);
 	free(text);
+}
+
+/* A good answer, a byte at a time: nobody waits for its end, and the next question is served. */
+static void attack_23_slow_bytes(void **state)
+{
+	struct world *world = world_open();
+	struct one *one;
+
+	(void)state;
+	world->cloud.spoiled = (struct fake_reply){
+		.body = "<DescribeInstancesResponse xmlns=\"" EC2_NS "\">", .slow = true
+	};
+	world->cloud.spoil_ec2 = 1000;
+	one = ask(world, 1, 0.5);
+	wait_all(world);
+	unavailable_for(one, REASON_UPSTREAM, "deadline");
+	world->cloud.spoil_ec2 = 0;
+	one = ask(world, 1, 20);
+	wait_all(world);
+	confirmed(one);
+	world_close(world);
 }
 
 static void nobody_there(void **state)
@@ -915,14 +936,15 @@ int main(void)
 		cmocka_unit_test(visible_after_a_while),
 		cmocka_unit_test(not_visible_within_the_deadline),
 		cmocka_unit_test(no_turn_in_time),
-		cmocka_unit_test(other_instance),
+		cmocka_unit_test(attack_18_another_instance),
 		cmocka_unit_test(no_such_role),
 		cmocka_unit_test(not_ours),
-		cmocka_unit_test(passing_failures),
-		cmocka_unit_test(throttled_for_long),
-		cmocka_unit_test(lasting_failures),
+		cmocka_unit_test(attack_18_passing_failures),
+		cmocka_unit_test(attack_18_throttled_five_times),
+		cmocka_unit_test(attack_25_error_texts_stay_inside),
 		cmocka_unit_test(iam_refuses),
-		cmocka_unit_test(too_large),
+		cmocka_unit_test(attack_23_too_large),
+		cmocka_unit_test(attack_23_slow_bytes),
 		cmocka_unit_test(nobody_there),
 		cmocka_unit_test(poison_alone),
 		cmocka_unit_test(deadline_passes),

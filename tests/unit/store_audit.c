@@ -228,6 +228,30 @@ static void tampering_is_found(void **state)
 	}
 }
 
+/* A query never answers with bytes that were not hashed, nor with what stands behind them. */
+static bool count_row(void *context, const struct audit_event *event)
+{
+	(void)event;
+	++*(unsigned *)context;
+	return true;
+}
+
+static void tampered_events_are_not_shown(void **state)
+{
+	struct scene *scene = *state;
+	const struct audit_filter all = { .ascending = true, .limit = 10 };
+	struct reason reason = { 0 };
+	unsigned rows = 0;
+	bool more;
+
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(release_at(scene->store, i, 1, T0 + i, NULL), OK);
+	tamper(&scene->place, "UPDATE event SET bytes = '{\"seq\":5}' WHERE seq = 5");
+	assert_int_equal(audit_query(scene->store, &all, count_row, &rows, &more, &reason), UNAVAILABLE);
+	assert_non_null(strstr(reason.text, "audit verify"));
+	assert_int_equal(rows, 4);
+}
+
 /* A trail that became shorter under a running node is not written on. */
 static void a_shortened_trail_is_not_written_on(void **state)
 {
@@ -452,6 +476,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(broken_and_endless_text_is_tamed, begin, end),
 		cmocka_unit_test_setup_teardown(the_largest_event_fits, begin, end),
 		cmocka_unit_test_setup_teardown(tampering_is_found, begin, end),
+		cmocka_unit_test_setup_teardown(tampered_events_are_not_shown, begin, end),
 		cmocka_unit_test_setup_teardown(a_shortened_trail_is_not_written_on, begin, end),
 		cmocka_unit_test_setup_teardown(two_writers_one_chain, begin, end),
 		cmocka_unit_test_setup_teardown(queries_agree_with_the_plain_way, begin, end),

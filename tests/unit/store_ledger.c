@@ -567,6 +567,26 @@ static void what_is_not_known_is_not_recorded(void **state)
 	asked_clear(&asked);
 }
 
+/* What somebody else has written into a row's list of secrets is not what was granted. */
+static void secrets_out_of_form(void **state)
+{
+	static const char *const lists[] = { "", "pin", "pin:", "pin:0", "pin:+1", "pin: 1", "pin:-1",
+		"pin:1,", "pin:1x", ",pin:1", "pin:4294967297", "PIN:1", "node:1", "canary:1", "../pin:1",
+		":1" };
+	struct scene *scene = *state;
+	char sql[80];
+
+	assert_int_equal(release_at(scene->store, 1, 1, T0, NULL), OK);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		snprintf(sql, sizeof(sql), "UPDATE ledger SET secrets = '%s'", lists[i]);
+		tamper(&scene->place, sql);
+		if (release_at(scene->store, 1, 1, T0, NULL) != UNAVAILABLE)
+			fail_msg("%s", lists[i]);
+	}
+	tamper(&scene->place, "UPDATE ledger SET secrets = 'pin:1,key:1'");
+	assert_int_equal(release_at(scene->store, 1, 1, T0, NULL), OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -591,6 +611,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_node_key_is_never_released, begin, end),
 		cmocka_unit_test_setup_teardown(refusals_are_recorded_and_stay, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_not_known_is_not_recorded, begin, end),
+		cmocka_unit_test_setup_teardown(secrets_out_of_form, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -996,7 +996,7 @@ static void assert_cheap(const char *what, const unsigned char *der, size_t leng
 	free(text);
 }
 
-static void cost_of_nesting(void **state)
+static void attack_14_cost_of_nesting(void **state)
 {
 	static const unsigned char heads[][2] = { { 0x30, 0x80 }, { 0x31, 0x80 }, { 0x24, 0x80 },
 		{ 0xa0, 0x80 }, { 0x30, 0x82 } };
@@ -1016,7 +1016,7 @@ static void cost_of_nesting(void **state)
 }
 
 /* A blob with a certificate that holds a key of 16,384 bits, and a signature as long. */
-static void cost_of_keys(void **state)
+static void attack_14_cost_of_keys(void **state)
 {
 	EVP_PKEY *large = rsa_public(16384);
 	X509 *heavy = certificate_make(large, key, 7, 365);
@@ -1034,7 +1034,7 @@ static void cost_of_keys(void **state)
 	EVP_PKEY_free(large);
 }
 
-static void cost_of_size(void **state)
+static void attack_14_cost_of_size(void **state)
 {
 	char *text = malloc(1 << 20);
 
@@ -1353,9 +1353,9 @@ int main(void)
 		cmocka_unit_test(cut_and_appended),
 		cmocka_unit_test(every_byte_of_ours),
 		cmocka_unit_test(no_anchor),
-		cmocka_unit_test(cost_of_nesting),
-		cmocka_unit_test(cost_of_keys),
-		cmocka_unit_test(cost_of_size),
+		cmocka_unit_test(attack_14_cost_of_nesting),
+		cmocka_unit_test(attack_14_cost_of_keys),
+		cmocka_unit_test(attack_14_cost_of_size),
 		cmocka_unit_test(every_allocation),
 		cmocka_unit_test(every_allocation_of_a_proof),
 		cmocka_unit_test(plain_ber),
