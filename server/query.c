@@ -103,11 +103,12 @@ static bool value_decode(const char *text, size_t length, char value[VALUE_MAX])
 	return i == length;
 }
 
-/* Ties a cursor to the query that it goes on with: everything but the limit. No value holds a line feed. */
+/* Ties a cursor to its reader, and to the query that it goes on with: everything but the limit. No value
+ * holds a line feed. */
 static bool cursor_mac(struct query *q, long long seq, unsigned char mac[32])
 {
-	char text[32 + LIMIT * (VALUE_MAX + 1)];
-	int used = snprintf(text, sizeof(text), "%lld", seq);
+	char text[32 + sizeof(q->actor) + LIMIT * (VALUE_MAX + 1)];
+	int used = snprintf(text, sizeof(text), "%lld\n%s", seq, q->actor);
 	unsigned i;
 
 	for (i = 0; i < LIMIT; i++)
