@@ -107,7 +107,7 @@ def test_attack_40_a_canary_pin_is_found_nowhere():
     assert not any(secret in text for secret in wanted for text in texts)
 
 
-def test_member_killed_and_back():
+def test_attack_43_member_killed_and_back():
     instance, other = STACK.launch(), STACK.launch()
     STACK.stop(STACK.member, signal.SIGKILL)
     wait_down()
@@ -187,7 +187,7 @@ def test_attack_30_member_stopped_server_killed_after_the_commit():
     assert "not acknowledged" in shown
 
 
-def test_member_that_hangs_is_given_up_at_the_deadline():
+def test_attack_43_member_that_hangs_is_given_up_at_the_deadline():
     instance = STACK.launch()
     wait_ready()
     STACK.member.send_signal(signal.SIGSTOP)
@@ -222,7 +222,7 @@ def test_server_waiting_for_its_member_can_be_ended():
     STACK.start_server()
 
 
-def test_aws_trouble_is_503_and_burns_nothing():
+def test_attack_18_23_aws_trouble_is_503_and_burns_nothing():
     for mode in ("throttle", "error-500", "reset", "short-body", "garbage", "error-200", "truncated-xml", "doctype",
                  "duplicate-field"):
         instance = STACK.launch()
@@ -237,7 +237,38 @@ def test_aws_trouble_is_503_and_burns_nothing():
         STACK.granted(instance, KEYS[0])
 
 
-def test_iam_trouble_is_503_too():
+def test_attack_23_entities_are_refused_and_nothing_is_opened():
+    """Whoever opens the FIFO waits there for ever, and the server with him."""
+    fifo = STACK.base / "fifo"
+    os.mkfifo(fifo, 0o644)
+    bomb = '<!ENTITY a "aaaaaaaaaa">' + "".join('<!ENTITY %s "%s">' % (name, "&%s;" % before * 10)
+                                                for before, name in zip("abcdefghi", "bcdefghij"))
+    subset = ("[%s]" % bomb, '[<!ENTITY j SYSTEM "file://%s">]' % fifo, 'SYSTEM "file://%s"' % fifo,
+              '[<!ENTITY %% d SYSTEM "file://%s"> %%d;]' % fifo, '[<!ENTITY j SYSTEM "http://192.0.2.1/">]', "")
+    for doctype in subset:
+        instance = STACK.launch()
+        body = ('<?xml version="1.0"?><!DOCTYPE DescribeInstancesResponse %s><DescribeInstancesResponse '
+                'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>&j;</requestId></DescribeInstancesResponse>')
+        STACK.sim.fault("DescribeInstances", "replace-body", value=body % doctype, times=-1)
+        try:
+            unavailable(instance, "upstream-unavailable")
+        finally:
+            STACK.sim.clear_faults()
+        assert not burned(instance)
+        STACK.granted(instance, KEYS[0])
+
+
+def test_attack_23_one_byte_a_second():
+    instance = STACK.launch()
+    STACK.sim.fault("DescribeInstances", "trickle", delay_ms=1000, times=-1)
+    began = time.monotonic()
+    unavailable(instance, "upstream-unavailable")
+    assert time.monotonic() - began < 5, "longer than the request's deadline"
+    STACK.sim.clear_faults()
+    STACK.granted(instance, KEYS[0])
+
+
+def test_attack_18_iam_trouble_is_503_too():
     for mode in ("throttle", "error-500", "reset", "garbage"):
         # a profile of its own each: answers of IAM are kept for a minute
         name = "web-tier-" + mode
@@ -274,7 +305,7 @@ def test_attack_18_nothing_but_the_answer_counts():
     STACK.granted(instance, KEYS[0])
 
 
-def test_aws_slow_beyond_the_deadline():
+def test_attack_18_slow_beyond_the_deadline():
     instance = STACK.launch()
     STACK.sim.fault("DescribeInstances", "slow", delay_ms=20000, times=-1)
     began = time.monotonic()
@@ -378,8 +409,8 @@ def test_more_agents_wait_than_descriptors_are_usual():
             connection.close()
 
 
-def test_store_taken_away_and_given_back():
-    """The database refuses to write (attack 27): 503, nothing released, and the next good request works."""
+def test_attack_27_38_store_taken_away_and_given_back():
+    """The database refuses to write: 503, nothing released, and the next good request works."""
     instance = STACK.launch()
     database = sqlite3.connect(STACK.state / "vouchsafe.db", isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
@@ -393,6 +424,30 @@ def test_store_taken_away_and_given_back():
         database.close()
     assert not burned(instance)
     STACK.granted(instance, KEYS[0])
+
+
+def test_attack_32_an_older_copy_is_put_in_its_place():
+    """While the server runs: it notices, gives nothing out, and goes on with the true one."""
+    served, late = STACK.launch(), STACK.launch()
+    true, old, aside = (STACK.state / name for name in ("vouchsafe.db", "old.db", "aside.db"))
+    database = sqlite3.connect(true, isolation_level=None)
+    database.execute("VACUUM INTO '%s'" % old)
+    database.close()
+    os.chown(old, true.stat().st_uid, true.stat().st_gid)
+    STACK.granted(served, KEYS[0])
+    true.rename(aside)
+    old.rename(true)
+    for instance in (served, late):
+        status, _, problem = STACK.release(instance, KEYS[1])
+        # the member's health is looked up in the store as well
+        assert (status, problem["code"]) in ((503, "store-unavailable"), (503, "vault-unavailable")), problem
+    assert "moved or replaced" in STACK.log("server")
+    true.unlink()
+    aside.rename(true)
+    wait_for("store that answers again", lambda: STACK.release(served, KEYS[1])[0] == 409)
+    wait_ready()
+    STACK.granted(served, KEYS[0])
+    STACK.granted(late, KEYS[1])
 
 
 def test_it_all_ends_with_zero():

@@ -475,7 +475,7 @@ static void not_visible(void **state)
 }
 
 /* EC2 answers about another instance than the one that was asked for. */
-static void other_instance(void **state)
+static void attack_18_other_instance(void **state)
 {
 	struct world *world = world_open();
 	struct one *one;
@@ -848,7 +848,7 @@ int main(void)
 		cmocka_unit_test(pages_followed),
 		cmocka_unit_test(roles_cached),
 		cmocka_unit_test(not_visible),
-		cmocka_unit_test(other_instance),
+		cmocka_unit_test(attack_18_other_instance),
 		cmocka_unit_test(no_such_role),
 		cmocka_unit_test(not_ours),
 		cmocka_unit_test(passing_failures),
