@@ -5,7 +5,7 @@ V ?= 0
 SANITIZE ?= 0
 
 # Debian 12 packages: to build, and (more) to test and lint. Installed by `make packages` only where missing.
-PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
+PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
 	libsqlite3-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
 PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 iproute2 valgrind prometheus haproxy awscli \
 	python3-botocore python3-jsonschema python3-yaml shellcheck
@@ -16,7 +16,7 @@ INSTALL := tests/install-packages
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
 
-PKGS := libmicrohttpd libcurl jansson libcrypto sqlite3 libxml-2.0 p11-kit-1
+PKGS := libmicrohttpd gnutls libcurl jansson libcrypto sqlite3 libxml-2.0 p11-kit-1
 # Read once, and only by targets that compile.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
@@ -43,7 +43,7 @@ $(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildca
 VAULT_CLIENT := client file frame log node_key setup_client
 vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
 vault_member_o := $(filter-out $(BUILD)/obj/vault/client.o $(BUILD)/obj/vault/node_key.o $(BUILD)/obj/vault/setup_client.o,$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
-server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured)
+server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured configured_tls access_load client_trust)
 server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
 agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
 member_lib_o := $(filter-out $(BUILD)/obj/vault/main.o,$(vault_member_o))
@@ -53,7 +53,7 @@ PROGRAMS := vouchsafed vouchsafe-vault vouchsafe-agent vouchsafe
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 
 vouchsafed_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_o)
-vouchsafed_l := -lmicrohttpd -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
+vouchsafed_l := -lmicrohttpd -lgnutls -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
 vouchsafe-vault_o := $(verifier_o) $(vault_member_o)
 vouchsafe-vault_l := -lp11-kit -ljansson -lcrypto -ldl
 agent_aws_o := $(patsubst %,$(BUILD)/obj/aws/%.o,http_curl sigv4 regions)
@@ -113,7 +113,7 @@ unit_vault := $(verifier_o) $(policy_o) $(store_o) $(vault_client_o) $(filter-ou
 unit_agent := $(verifier_o) $(agent_aws_o) $(agent_lib_o)
 unit_cli := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(filter-out $(BUILD)/obj/cli/main.o,$(cli_o))
 unit_server := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_lib_o)
-UNIT_LIBS := -lmicrohttpd -lcurl -ljansson -lcrypto -lsqlite3 -lxml2 -lp11-kit -ldl -lcmocka
+UNIT_LIBS := -lmicrohttpd -lgnutls -lcurl -ljansson -lcrypto -lsqlite3 -lxml2 -lp11-kit -ldl -lcmocka
 
 define unit
 $(BUILD)/unit/$(1): $(BUILD)/obj/tests/unit/$(1).o $$(unit_$(firstword $(subst _, ,$(1))))
@@ -129,6 +129,8 @@ unit: $(UNIT_BINARIES)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_o := $(verifier_o) $(policy_o)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
+fuzz_head_o := $(patsubst %,$(BUILD)/obj/server/%.o,head forwarded)
+fuzz_head_l := -lmicrohttpd
 fuzz_sts_o := $(aws_o)
 fuzz_sts_l := -lcurl -lxml2
 

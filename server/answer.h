@@ -24,5 +24,6 @@ void answer_send(struct work *const batch[], size_t n);
 #define REASON_UNSUPPORTED_TYPE "unsupported-type"
 #define REASON_METHOD "method-not-allowed"
 #define REASON_UNAUTHORIZED "unauthorized"
+#define REASON_FORBIDDEN "forbidden" /* known, but not of a role that may */
 
 #endif

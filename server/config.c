@@ -2,6 +2,7 @@
 #include "server/config.h"
 
 #include "aws/regions.h"
+#include "server/access_load.h"
 #include "verifier/encoding.h"
 #include "verifier/jsonfile.h"
 
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CONFIG_BYTES_MAX = 1 << 20, WAITING_DEFAULT = 20000 };
+enum { CONFIG_BYTES_MAX = 1 << 20, WAITING_DEFAULT = 20000, PER_ADDRESS_DEFAULT = 4 };
 
 /* ---- single settings */
 
@@ -95,16 +96,21 @@ static bool duration_load(const struct member *root, const char *name, long long
 
 static bool limits_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
-	static const char *const known[] = { "waiting", NULL };
+	static const char *const known[] = { "waiting", "per_address", NULL };
 	struct member limits = member_of(root, "limits");
 	struct member waiting = member_of(&limits, "waiting");
-	long long number = WAITING_DEFAULT;
+	struct member per_address = member_of(&limits, "per_address");
+	long long most = WAITING_DEFAULT;
+	long long of_one = PER_ADDRESS_DEFAULT;
 
 	if (limits.value && !member_object(&limits, known, complaint))
 		return false;
-	if (waiting.value && !member_integer(&waiting, 1, WAITING_MAX, &number, complaint))
+	if (waiting.value && !member_integer(&waiting, 1, WAITING_MAX, &most, complaint))
 		return false;
-	config->waiting = (unsigned)number;
+	if (per_address.value && !member_integer(&per_address, 1, PER_ADDRESS_MAX, &of_one, complaint))
+		return false;
+	config->waiting = (unsigned)most;
+	config->per_address = (unsigned)of_one;
 	return true;
 }
 
@@ -308,52 +314,29 @@ static bool aws_load(struct config *config, const struct member *root, struct co
 	       endpoint_load(&endpoints, "sts", config->aws.sts_endpoint, complaint);
 }
 
-/* ---- audit access */
+/* ---- TLS */
 
-static bool access_load(
-	const struct member *element, struct audit_access *access, struct complaint *complaint)
+/* The paths of one listener's files. The authorities are for whoever shows a certificate: agents never do. */
+static bool tls_load(struct config *config, const struct member *root, const char *name,
+	struct tls_files *files, struct complaint *complaint)
 {
-	static const char *const known[] = { "name", "role", "token_sha256", NULL };
-	static const char *const roles[] = { "auditor", NULL };
-	struct member name = member_of(element, "name");
-	struct member role = member_of(element, "role");
-	struct member token = member_of(element, "token_sha256");
-	const char *text;
-	unsigned index;
+	static const char *const plain[] = { "certificate", "key", NULL };
+	static const char *const known[] = { "certificate", "key", "client_ca", "client_crl", NULL };
+	struct member tls = member_of(root, name);
+	struct member ca = member_of(&tls, "client_ca");
+	struct member crl = member_of(&tls, "client_crl");
 
-	if (!member_object(element, known, complaint) ||
-		!member_string(&name, NAME_SIZE - 1, &text, complaint))
-		return false;
-	if (!name_valid(text))
-		return member_complain(&name, complaint, "not a name: lower-case letters, digits and dashes");
-	strcpy(access->name, text);
-	if (!member_word(&role, roles, &index, complaint) || !member_string(&token, 64, &text, complaint))
-		return false;
-	if (!hex_decode(text, access->token_sha256, sizeof(access->token_sha256)))
-		return member_complain(&token, complaint,
-			"not 64 lower-case hexadecimal digits; print them with: printf %%s \"$TOKEN\" | "
-			"sha256sum");
-	return true;
-}
-
-static bool accesses_load(struct config *config, const struct member *root, struct complaint *complaint)
-{
-	struct member list = member_of(root, "audit_access");
-	size_t n;
-	size_t i;
-
-	if (!list.value)
+	if (!tls.value)
 		return true;
-	if (!member_array(&list, AUDIT_ACCESS_MAX, &n, complaint))
+	if (!member_object(&tls, files == &config->ops_tls ? known : plain, complaint) ||
+		!path_load(config, &tls, "certificate", files->certificate, complaint) ||
+		!path_load(config, &tls, "key", files->key, complaint))
 		return false;
-	for (i = 0; i < n; i++) {
-		struct member element = member_at(&list, i);
-
-		if (!access_load(&element, &config->access[i], complaint))
-			return false;
-		config->n_access++;
-	}
-	return true;
+	if (crl.value && !ca.value)
+		return member_complain(&crl, complaint,
+			"goes together with \"client_ca\"; name the file of the authorities that it is of");
+	return (!ca.value || path_load(config, &tls, "client_ca", files->client_ca, complaint)) &&
+	       (!crl.value || path_load(config, &tls, "client_crl", files->client_crl, complaint));
 }
 
 /* ---- the whole */
@@ -374,10 +357,13 @@ static bool listeners_load(struct config *config, const struct member *root, str
 	if (config->development && !is_loopback(&config->listen))
 		return member_complain(
 			&listen, complaint, "with \"development\": true only loopback is allowed");
-	if (!is_loopback(&config->ops_listen))
+	if (config->development && !is_loopback(&config->ops_listen))
+		return member_complain(
+			&ops, complaint, "with \"development\": true only loopback is allowed");
+	if (!is_loopback(&config->ops_listen) && !config->ops_tls.certificate[0])
 		return member_complain(&ops, complaint,
-			"this version has no TLS for the ops listener; use a loopback address such as "
-			"\"127.0.0.1:8444\"");
+			"without \"ops_tls\" only loopback is allowed; use an address such as "
+			"\"127.0.0.1:8444\", or set \"ops_tls\"");
 	return true;
 }
 
@@ -405,12 +391,14 @@ static bool certificates_load(struct config *config, const struct member *root, 
 
 static bool root_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
-	static const char *const known[] = { "node", "listen", "ops_listen", "deadline", "drain", "limits",
-		"trusted_proxies", "forwarded_by", "proxy_hops", "store", "policy", "vault",
-		"identity_certificates", "aws", "audit_access", "development", NULL };
+	static const char *const known[] = { "node", "listen", "tls", "ops_listen", "ops_tls", "deadline",
+		"drain", "limits", "trusted_proxies", "forwarded_by", "proxy_hops", "store", "policy",
+		"vault", "identity_certificates", "aws", "audit_access", "development", NULL };
 
 	config->deadline_ms = 10000;
 	return member_object(root, known, complaint) && node_load(config, root, complaint) &&
+	       tls_load(config, root, "tls", &config->tls, complaint) &&
+	       tls_load(config, root, "ops_tls", &config->ops_tls, complaint) &&
 	       listeners_load(config, root, complaint) &&
 	       duration_load(root, "deadline", 1000, 120000, &config->deadline_ms, complaint) &&
 	       duration_load(root, "drain", 0, 600000, &config->drain_ms, complaint) &&

@@ -4,28 +4,33 @@
  * is an error with its place: silence would be read as consent. */
 #include "aws/confirm.h"
 #include "policy/policy.h"
+#include "server/access.h"
 #include "server/forwarded.h"
 #include "verifier/anchors.h"
 
 #include <limits.h>
 #include <netinet/in.h>
 
-enum { AUDIT_ACCESS_MAX = 32, STORE_URI_MAX = PATH_MAX + 16, WAITING_MAX = 100000 };
+enum { AUDIT_ACCESS_MAX = 32, STORE_URI_MAX = PATH_MAX + 16, WAITING_MAX = 100000, PER_ADDRESS_MAX = 100000 };
 
-/* Who may query the trail: a bearer token, known by its hash alone. */
-struct audit_access {
-	char name[NAME_SIZE];
-	unsigned char token_sha256[32];
+/* Paths of one listener's TLS, all in PEM; "": none. Without a certificate it is plain HTTP. */
+struct tls_files {
+	char certificate[PATH_MAX]; /* its own first, then those that lead to the root */
+	char key[PATH_MAX];
+	char client_ca[PATH_MAX], client_crl[PATH_MAX]; /* ops_tls alone: client_trust.h */
 };
 
 struct config {
 	char path[PATH_MAX];
 	char node[NAME_SIZE];
 	struct sockaddr_in listen, ops_listen;
+	struct tls_files tls, ops_tls; /* of `listen` and of `ops_listen` */
 	struct forwarding forwarding; /* for `listen` alone */
 	long long deadline_ms; /* of a whole request */
 	long long drain_ms; /* how long to serve on, not ready, after SIGTERM */
 	unsigned waiting; /* requests under way at most */
+	unsigned per_address; /* connections to `listen` at once from one address that is no trusted proxy's;
+				 requests under way for one address that a header forwards */
 	char store[STORE_URI_MAX]; /* "sqlite:/path" */
 	char policy[PATH_MAX];
 	char vault[PATH_MAX];
@@ -49,6 +54,12 @@ struct anchors *config_anchors(const struct config *, struct complaint *);
  * configured, and that there is a certificate for each region of a rule that demands a document. NULL with a
  * complaint; the caller owns the reference. */
 struct policy *config_policy(const struct config *, const struct anchors *, struct complaint *);
+
+/* Do a listener's TLS files hold what they should: a certificate with its key, and authorities and lists that
+ * load (client_trust.h)? For `vouchsafe config check`. False with a complaint. *warning is filled in with
+ * the first of them that is over at `now`, in seconds since 1970. */
+MUST_USE bool config_tls_check(
+	const struct tls_files *, time_t now, struct complaint *warning, struct complaint *);
 
 /* The whole of a regular file of at most `max` bytes; the caller frees. NULL with a complaint. */
 unsigned char *config_file_read(const char *path, size_t max, size_t *length, struct complaint *);

@@ -3,9 +3,8 @@
  * socket is never waited for. It never looks at HTTP and never invents an address: without a whole header a
  * proxy's connection ends here.
  *
- * The count of connections is kept here because libmicrohttpd's own limit must not be reached. It is the
- * door's thread alone that counts up; so after it has seen the house full, the next one who leaves finds it
- * full too, and wakes it. */
+ * It is the door's thread alone that lets people in; so after it has seen the house full, the next one who
+ * leaves finds it full too, and wakes it. */
 #include "server/door.h"
 
 #include "server/pipeline.h"
@@ -24,7 +23,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, ACCEPTS = 64 }; /* at once, before the others have their turn */
+enum {
+	EVENTS = 64, /* at once, before the others have their turn */
+	ACCEPTS = 64,
+	SWEEP_MS =
+		250 /* while somebody is there: how much later than its deadline a connection ends at most */
+};
 
 #define MILLISECOND 1000000LL
 #define REST (100 * MILLISECOND) /* when descriptors or memory are out */
@@ -47,7 +51,6 @@ struct door {
 	pthread_t thread;
 	bool running;
 	bool stopping; /* atomic */
-	size_t inside; /* atomic */
 	bool accepting; /* the listening socket is watched */
 	long long rest_until;
 	long long log_next;
@@ -78,15 +81,21 @@ static void visitor_drop(struct door *door, struct visitor *visitor, const char 
 {
 	if (why)
 		refusal_log(door, visitor, why);
+	door_leave(door, visitor->fd);
 	close(visitor->fd);
 	visitor->fd = -1;
-	door_leave(door);
 }
 
-static void door_admit(struct door *door, int fd, const struct sockaddr_in *client)
+/* `counted`: for its address. Where it is not let in its descriptor is closed already: nobody but this thread
+ * gives the number away again, so it is still the same row that ends. */
+static void door_admit(struct door *door, int fd, const struct sockaddr_in *client, bool counted)
 {
-	if (!door->settings.admit(door->settings.context, fd, client))
-		door_leave(door);
+	if (counted && !connections_attribute(door->settings.connections, fd, client->sin_addr)) {
+		door_leave(door, fd);
+		close(fd);
+	} else if (!door->settings.admit(door->settings.context, fd, client)) {
+		door_leave(door, fd);
+	}
 }
 
 static void visitor_admit(struct door *door, struct visitor *visitor)
@@ -95,7 +104,10 @@ static void visitor_admit(struct door *door, struct visitor *visitor)
 
 	visitor->fd = -1;
 	epoll_ctl(door->epoll, EPOLL_CTL_DEL, fd, NULL);
-	door_admit(door, fd, visitor->header.local ? &visitor->peer : &visitor->header.client);
+	if (visitor->header.local)
+		door_admit(door, fd, &visitor->peer, false);
+	else
+		door_admit(door, fd, &visitor->header.client, true);
 }
 
 static void visitor_read(struct door *door, struct visitor *visitor)
@@ -169,14 +181,27 @@ static void visitors_expire(struct door *door)
 
 /* ---- the listening socket */
 
+/* One who has come in. */
+static void door_receive(struct door *door, int fd, const struct sockaddr_in *peer)
+{
+	const struct forwarding *forwarding = door->settings.forwarding;
+	bool trusted = forwarding_trusts(forwarding, peer->sin_addr);
+
+	if (!connections_enter(door->settings.connections, fd))
+		close(fd);
+	else if (trusted && forwarding->by == FORWARDED_BY_PROXY_PROTOCOL)
+		visitor_receive(door, fd, peer);
+	else
+		door_admit(door, fd, peer, !trusted);
+}
+
 static void door_accept(struct door *door)
 {
 	struct sockaddr_in peer;
 	socklen_t length;
 	unsigned i;
 
-	for (i = 0; i < ACCEPTS && __atomic_load_n(&door->inside, __ATOMIC_ACQUIRE) < door->settings.most;
-		i++) {
+	for (i = 0; i < ACCEPTS && !connections_full(door->settings.connections); i++) {
 		int fd;
 
 		length = sizeof(peer);
@@ -187,19 +212,14 @@ static void door_accept(struct door *door)
 				door->rest_until = pipeline_now() + REST;
 			return;
 		}
-		__atomic_add_fetch(&door->inside, 1, __ATOMIC_ACQ_REL);
-		if (forwarding_trusts(door->settings.forwarding, peer.sin_addr))
-			visitor_receive(door, fd, &peer);
-		else
-			door_admit(door, fd, &peer);
+		door_receive(door, fd, &peer);
 	}
 }
 
 /* Watches the listening socket, or not: when the house is full it would only report the queue. */
 static void door_watch(struct door *door)
 {
-	bool accepting = __atomic_load_n(&door->inside, __ATOMIC_ACQUIRE) < door->settings.most &&
-			 pipeline_now() >= door->rest_until;
+	bool accepting = !connections_full(door->settings.connections) && pipeline_now() >= door->rest_until;
 	struct epoll_event event = { .events = accepting ? EPOLLIN : 0, .data.ptr = &door->settings.fd };
 
 	if (accepting != door->accepting &&
@@ -209,9 +229,10 @@ static void door_watch(struct door *door)
 
 /* ---- the thread */
 
-/* Milliseconds until the next deadline; -1 where there is none. */
+/* Milliseconds until the next deadline, or the next sweep; -1 where nobody is there. */
 static int door_patience(const struct door *door)
 {
+	struct connection_counts counts;
 	long long now = pipeline_now();
 	long long next = door->rest_until > now ? door->rest_until : -1;
 	const struct visitor *visitor;
@@ -219,6 +240,9 @@ static int door_patience(const struct door *door)
 	for (visitor = door->visitors; visitor < door->visitors + DOOR_PENDING_MAX; visitor++)
 		if (visitor->fd >= 0 && (next < 0 || visitor->deadline < next))
 			next = visitor->deadline;
+	connections_count(door->settings.connections, &counts);
+	if (counts.open > 0 && (next < 0 || next > now + SWEEP_MS * MILLISECOND))
+		return SWEEP_MS;
 	if (next < 0)
 		return -1;
 	return next > now ? (int)((next - now) / MILLISECOND) + 1 : 0;
@@ -251,6 +275,7 @@ static void *door_run(void *argument)
 		for (i = 0; i < n; i++)
 			door_handle(door, events[i].data.ptr);
 		visitors_expire(door);
+		connections_sweep(door->settings.connections, pipeline_now());
 	}
 	return NULL;
 }
@@ -294,9 +319,9 @@ static void door_wake(struct door *door)
 	(void)!write(door->wake, &one, sizeof(one));
 }
 
-void door_leave(struct door *door)
+void door_leave(struct door *door, int fd)
 {
-	if (__atomic_fetch_sub(&door->inside, 1, __ATOMIC_ACQ_REL) == door->settings.most)
+	if (connections_leave(door->settings.connections, fd))
 		door_wake(door);
 }
 

@@ -1,11 +1,17 @@
-/* HTTP. libmicrohttpd is lenient where request smuggling begins, so the first call of each request walks its
- * headers and refuses what has two readings. Bodies are collected whole before anyone parses them. */
+/* HTTP. libmicrohttpd is lenient where request smuggling begins, so the first call of each request holds its
+ * head against what it must have been (server/head.h), and refuses what has two readings. Bodies are
+ * collected whole before anyone parses them. */
 #include "server/listener.h"
 
+#include "server/access.h"
+#include "server/addresses.h"
 #include "server/answer.h"
+#include "server/client_trust.h"
 #include "server/door.h"
+#include "server/head.h"
 #include "server/metrics.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "verifier/reasons.h"
 #include "verifier/request.h"
 
@@ -13,31 +19,34 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
 	CONNECTION_MEMORY = 8 * 1024,
-	CONNECTIONS_MOST = 60000,
-	BEHIND_DOOR_MOST = 40000, /* with a door: beyond that limit libmicrohttpd would hang for ever */
-	DESCRIPTORS_KEPT =
-		256, /* for AWS, the vault, the store: what an accepted request needs to be answered */
-	DISCARD_MAX = 1 << 20, /* bytes of a refused body */
-	IDLE_SECONDS = 30
+	CONNECTIONS_UNREACHED =
+		1 << 20, /* at its own limit libmicrohttpd would hang for ever: ours are far below */
+	DISCARD_MAX = 1 << 20 /* bytes of a refused body */
 };
 
 struct listener {
 	struct server *server;
 	const struct route *routes;
 	const struct forwarding *forwarding;
+	struct connections *connections;
 	struct MHD_Daemon *daemon;
-	struct door *door; /* NULL: libmicrohttpd accepts by itself */
+	struct door *door;
+	struct tls *tls; /* NULL: plain HTTP */
+	const struct tls_files *files;
+	struct client_trust *trust; /* NULL: no client shows a certificate */
+	unsigned roles_of_all;
+	struct addresses *forwarded; /* requests under way of those who come by a trusted proxy's header */
+	pthread_mutex_t lock; /* of trust and forwarded */
 	unsigned short port;
 	size_t busy; /* atomic */
 };
@@ -46,10 +55,14 @@ struct listener {
 struct call {
 	struct listener *listener;
 	struct MHD_Connection *connection;
-	char target[TARGET_MAX]; /* raw, as it stood in the request line */
+	int fd;
+	const char *raw; /* where libmicrohttpd has the target, until the first handler call is over */
+	char target[TARGET_MAX]; /* as it stood there at first */
 	bool target_too_long;
 	bool seen; /* the first handler call is over */
 	bool close; /* nothing behind this request may be interpreted */
+	bool shared; /* one agent's of many that come by a proxy's connections */
+	bool counted; /* in listener->forwarded */
 	bool suspended; /* on its way */
 	bool refused; /* the answer is there, and waits for the end of the body */
 	unsigned long long announced; /* Content-Length */
@@ -61,6 +74,14 @@ struct call {
 
 /* ---- a call's life */
 
+static int descriptor(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
 /* libmicrohttpd's first sight of the request line. What is returned is the call's context from then on. */
 static void *call_begin(void *cls, const char *target, struct MHD_Connection *connection)
 {
@@ -71,10 +92,35 @@ static void *call_begin(void *cls, const char *target, struct MHD_Connection *co
 		return NULL;
 	call->listener = listener;
 	call->connection = connection;
+	call->fd = descriptor(connection);
+	call->raw = target;
+	call->close = listener->tls != NULL; /* poll's cost grows with those who only stay */
 	call->target_too_long = strlen(target) >= sizeof(call->target);
 	snprintf(call->target, sizeof(call->target), "%s", target);
 	__atomic_add_fetch(&listener->busy, 1, __ATOMIC_RELAXED);
 	return call;
+}
+
+/* Requests of one forwarded address at once: its connections are the proxy's. */
+static bool call_count(struct call *call)
+{
+	struct listener *listener = call->listener;
+
+	pthread_mutex_lock(&listener->lock);
+	call->counted = addresses_take(listener->forwarded, call->request->peer);
+	pthread_mutex_unlock(&listener->lock);
+	return call->counted;
+}
+
+static void call_uncount(struct call *call)
+{
+	struct listener *listener = call->listener;
+
+	if (!call->counted)
+		return;
+	pthread_mutex_lock(&listener->lock);
+	addresses_give(listener->forwarded, call->request->peer);
+	pthread_mutex_unlock(&listener->lock);
 }
 
 static void call_end(
@@ -88,6 +134,8 @@ static void call_end(
 	*context = NULL;
 	if (!call)
 		return;
+	connections_phase(call->listener->connections, call->fd, CONNECTION_HEAD);
+	call_uncount(call);
 	if (call->request) {
 		free(call->request->answer.body);
 		call->request->free(call->request);
@@ -97,79 +145,28 @@ static void call_end(
 	free(call);
 }
 
-/* ---- the header guard (RFC 9110, RFC 9112) */
+/* ---- the head */
 
-struct guard {
-	unsigned lengths, hosts;
-	unsigned long long length;
-	bool refused, json;
-	struct forwarded forwarded;
-	struct request *request;
-};
-
-static bool token_valid(const char *name, size_t length)
-{
-	static const char marks[] = "!#$%&'*+-.^_`|~";
-	size_t i;
-
-	for (i = 0; i < length; i++) {
-		char c = name[i];
-		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-
-		if (!letter && (c == '\0' || !strchr(marks, c)))
-			return false;
-	}
-	return length > 0;
-}
-
-static bool digits_decode(const char *text, unsigned long long *number)
-{
-	size_t length = strspn(text, "0123456789");
-
-	if (length == 0 || length > 12 || text[length])
-		return false;
-	*number = strtoull(text, NULL, 10);
-	return true;
-}
-
-static bool media_type_json(const char *value)
-{
-	static const char type[] = "application/json";
-
-	if (strncasecmp(value, type, sizeof(type) - 1) != 0)
-		return false;
-	value += sizeof(type) - 1;
-	value += strspn(value, " \t");
-	return *value == '\0' || *value == ';';
-}
-
-static enum MHD_Result guard_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_length,
+static enum MHD_Result header_take(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_length,
 	const char *value, size_t value_length)
 {
-	struct guard *guard = cls;
+	struct head *head = cls;
 
 	(void)kind;
-	if (!value || !token_valid(name, name_length) || memchr(value, '\0', value_length)) {
-		guard->refused = true;
-	} else if (strcasecmp(name, "Transfer-Encoding") == 0) {
-		guard->refused = true;
-	} else if (strcasecmp(name, "Content-Length") == 0) {
-		guard->lengths++;
-		guard->refused = guard->refused || !digits_decode(value, &guard->length);
-	} else if (strcasecmp(name, "Host") == 0) {
-		guard->hosts++;
-	} else if (strcasecmp(name, "Content-Type") == 0) {
-		guard->json = media_type_json(value);
-	} else if (strcasecmp(name, "Authorization") == 0) {
-		/* a longer one is no token of ours; two are one too many */
-		guard->refused = guard->refused || guard->request->authorization[0];
-		if (value_length < sizeof(guard->request->authorization))
-			strcpy(guard->request->authorization, value);
-	} else {
-		forwarded_header(&guard->forwarded, name,
-			(struct bytes){ (const unsigned char *)value, value_length });
-	}
-	return guard->refused ? MHD_NO : MHD_YES;
+	head_header(head, (struct bytes){ (const unsigned char *)name, name_length },
+		(struct bytes){ (const unsigned char *)value, value_length });
+	return head->refused ? MHD_NO : MHD_YES;
+}
+
+static void head_take(struct call *call, const char *method, const char *version, struct head *head)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		call->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	head_begin(head, method, call->raw, call->target, version);
+	MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, header_take, head);
+	head_end(head, info ? info->header_size : 0);
+	call->announced = head->length;
 }
 
 /* Whose request it is. A proxy that adds a header shares its connections between agents: one request each,
@@ -179,9 +176,10 @@ static bool call_attribute(struct call *call, const struct forwarded *forwarded)
 	const struct forwarding *forwarding = call->listener->forwarding;
 	struct request *request = call->request;
 	struct reason *reason = &request->work.reason;
+	bool shared = forwarding->by == FORWARDED_BY_HEADER && forwarding_trusts(forwarding, request->peer);
 	enum speaker speaker;
 
-	call->close = forwarding->by == FORWARDED_BY_HEADER && forwarding_trusts(forwarding, request->peer);
+	call->close = call->close || shared;
 	speaker = forwarded_resolve(forwarding, forwarded, &request->peer, reason);
 	inet_ntop(AF_INET, &request->peer, request->source, sizeof(request->source));
 	if (speaker == SPEAKER_PROXY && call->route && call->route->line) {
@@ -189,67 +187,62 @@ static bool call_attribute(struct call *call, const struct forwarded *forwarded)
 			reason, REASON_MALFORMED, "headers: a trusted proxy forwards no agent's address");
 		return false;
 	}
+	call->shared = shared && speaker == SPEAKER_AGENT;
 	return speaker != SPEAKER_UNCLEAR;
 }
 
-/* NULL, or the reason code to refuse with. */
-static const char *call_guard(struct call *call, const char *version)
-{
-	struct guard guard = { .request = call->request };
+/* ---- who asks, where not everybody may */
 
-	MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, guard_header, &guard);
-	if (guard.refused || guard.lengths > 1 || guard.hosts != 1 || strcmp(version, "HTTP/1.1") != 0 ||
-		call->target_too_long || !call_attribute(call, &guard.forwarded))
+static const struct audit_access *access_of_certificate(const struct call *call)
+{
+	struct listener *listener = call->listener;
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		call->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	struct bytes chain[TLS_CHAIN_MAX];
+	const struct audit_access *access = NULL;
+	size_t n = info ? tls_peer_chain(info->tls_session, chain) : 0;
+
+	pthread_mutex_lock(&listener->lock);
+	if (n > 0 && listener->trust)
+		access = access_by_certificate(
+			listener->server->config, listener->trust, chain, n, time(NULL));
+	pthread_mutex_unlock(&listener->lock);
+	return access;
+}
+
+/* NULL, or the reason code to refuse with. A token, where one is sent, is what counts. */
+static const char *call_authorize(struct call *call, const struct head *head)
+{
+	struct request *request = call->request;
+	unsigned roles = call->route->roles;
+
+	if (head->authorizations)
+		request->access = access_by_token(call->listener->server->config, head->authorization);
+	else if (call->listener->tls)
+		request->access = access_of_certificate(call);
+	request->roles = call->listener->roles_of_all | (request->access ? request->access->role : 0);
+	if (!roles || (request->roles & roles))
+		return NULL;
+	return request->access ? REASON_FORBIDDEN : REASON_UNAUTHORIZED;
+}
+
+/* NULL, or the reason code to refuse with. */
+static const char *call_guard(struct call *call, const struct head *head, const struct target *target)
+{
+	if (head->refused || call->target_too_long || !call_attribute(call, &head->forwarded))
 		return REASON_MALFORMED;
-	call->announced = guard.length;
-	if (guard.length > REQUEST_BODY_MAX)
+	if (head->length > REQUEST_BODY_MAX)
 		return REASON_TOO_LARGE;
 	if (!call->route)
-		return NULL;
-	if (call->route->takes_body && !guard.json)
+		return target->allow ? REASON_METHOD : REASON_NOT_FOUND;
+	/* a query where none is read would be one more spelling of the same resource */
+	if (target->has_query && !call->route->takes_query)
+		return REASON_NOT_FOUND;
+	if (call->route->takes_body && !head->json)
 		return REASON_UNSUPPORTED_TYPE;
-	if (!call->route->takes_body && guard.length > 0)
+	if (!call->route->takes_body && head->length > 0)
 		return REASON_MALFORMED;
-	return NULL;
-}
-
-/* ---- routes */
-
-/* Does the raw target match the pattern? Fills in the {id} and what is behind the '?'. */
-static bool route_match(const char *pattern, const char *target, char part[UUID_SIZE], const char **query)
-{
-	static const char id[] = "{id}";
-	const char *end = strchrnul(target, '?');
-	const char *hole = strstr(pattern, id);
-	size_t length = (size_t)(end - target);
-	size_t before = hole ? (size_t)(hole - pattern) : strlen(pattern);
-	const char *behind = hole ? hole + sizeof(id) - 1 : "";
-	size_t hole_length = hole ? UUID_SIZE - 1 : 0;
-
-	if (length != before + hole_length + strlen(behind) || strncmp(pattern, target, before) != 0 ||
-		strncmp(behind, target + before + hole_length, strlen(behind)) != 0)
-		return false;
-	snprintf(part, UUID_SIZE, "%.*s", (int)hole_length, target + before);
-	if (hole && !uuid_valid(part))
-		return false;
-	*query = *end ? end + 1 : "";
-	return true;
-}
-
-/* The route, or NULL with the reason: not-found, or method-not-allowed with *allow. */
-static const struct route *route_find(const struct call *call, const char *method, char part[UUID_SIZE],
-	const char **query, const char **allow)
-{
-	const struct route *route;
-
-	for (route = call->listener->routes; route->method; route++) {
-		if (!route_match(route->path, call->target, part, query))
-			continue;
-		if (strcmp(route->method, method) == 0)
-			return route;
-		*allow = route->method;
-	}
-	return NULL;
+	return call_authorize(call, head);
 }
 
 /* ---- the request */
@@ -303,14 +296,13 @@ static bool refusal_waits(const struct call *call, const char *refusal)
 /* The first call: headers are there, the body is not. */
 static enum MHD_Result call_open(struct call *call, const char *method, const char *version)
 {
-	char part[UUID_SIZE] = "";
-	const char *query = "";
-	const char *allow = NULL;
+	struct head head;
+	struct target target;
 	const char *refusal;
 	struct request *request;
 
 	call->seen = true;
-	call->route = route_find(call, method, part, &query, &allow);
+	call->route = route_find(call->listener->routes, method, call->target, &target);
 	request = call->route && call->route->new_request ? call->route->new_request()
 							  : calloc(1, sizeof(*request));
 	if (!request)
@@ -320,19 +312,16 @@ static enum MHD_Result call_open(struct call *call, const char *method, const ch
 	call->request = request;
 	if (!request_begin(call, request))
 		return MHD_NO;
-	strcpy(request->part, part);
-	snprintf(request->query, sizeof(request->query), "%s", query);
-	refusal = call_guard(call, version);
-	if (!refusal && !call->route)
-		refusal = allow ? REASON_METHOD : REASON_NOT_FOUND;
-	/* a query where none is read would be one more spelling of the same resource */
-	if (!refusal && !call->route->takes_query && strchr(call->target, '?'))
-		refusal = REASON_NOT_FOUND;
+	strcpy(request->part, target.part);
+	snprintf(request->query, sizeof(request->query), "%s", target.query);
+	head_take(call, method, version, &head);
+	connections_phase(call->listener->connections, call->fd, CONNECTION_BODY);
+	refusal = call_guard(call, &head, &target);
 	if (!refusal)
 		return MHD_YES;
 	request->work.reason.code = refusal;
 	answer_problem(request, REFUSED, &request->work.reason);
-	request->answer.allow = allow;
+	request->answer.allow = target.allow;
 	call->close = true;
 	call->refused = refusal_waits(call, refusal);
 	return call->refused ? MHD_YES : call_answer(call);
@@ -381,13 +370,14 @@ static enum MHD_Result call_dispatch(struct call *call)
 		call->close = true;
 		return call_answer(call);
 	}
-	if (!pipeline_reserve(server->pipeline)) {
+	if ((call->shared && !call_count(call)) || !pipeline_reserve(server->pipeline)) {
 		struct reason reason = { .code = REASON_OVERLOADED };
 
 		answer_problem(request, UNAVAILABLE, &reason);
 		return call_answer(call);
 	}
 	call->suspended = true;
+	connections_phase(call->listener->connections, call->fd, CONNECTION_ELSEWHERE);
 	MHD_suspend_connection(call->connection);
 	pipeline_enter(server->pipeline, &request->work, call->route->line);
 	return MHD_YES;
@@ -409,6 +399,7 @@ static enum MHD_Result call_answer(struct call *call)
 	enum MHD_Result queued;
 
 	metrics_answered(call->listener->server->metrics, call->request);
+	connections_phase(call->listener->connections, call->fd, CONNECTION_ANSWER);
 	/* an empty body is given as static text; any other moves to libmicrohttpd */
 	response = answer->body ? MHD_create_response_from_buffer(
 					  answer->length, answer->body, MHD_RESPMEM_MUST_FREE)
@@ -426,7 +417,7 @@ static enum MHD_Result call_answer(struct call *call)
 		MHD_add_response_header(response, "Allow", answer->allow);
 	if (answer->status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate",
-			call->route && call->route->takes_query ? "Bearer" : "Vouchsafe-Challenge");
+			call->route && call->route->roles ? "Bearer" : "Vouchsafe-Challenge");
 	/* who keeps a connection to a node that leaves would lose the request that meets its end */
 	if (call->close || stage != STAGE_SERVING)
 		MHD_add_response_header(response, "Connection", "close");
@@ -490,53 +481,38 @@ static bool connection_add(void *context, int fd, const struct sockaddr_in *clie
 	       MHD_YES;
 }
 
+/* Its deadline begins here and not at the door: until libmicrohttpd knows the socket, nobody else may shut
+ * it. */
 static void connection_notify(void *cls, struct MHD_Connection *connection, void **context,
 	enum MHD_ConnectionNotificationCode code)
 {
 	struct listener *listener = cls;
+	int fd = descriptor(connection);
 
-	(void)connection;
 	(void)context;
-	if (code == MHD_CONNECTION_NOTIFY_CLOSED && listener->door)
-		door_leave(listener->door);
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		connections_phase(listener->connections, fd, CONNECTION_HEAD);
+	else
+		door_leave(listener->door, fd);
 }
 
-/* So many that those who are let in can be served as well. */
-static unsigned connections_allowed(unsigned most)
+/* epoll, but with TLS poll: there, with epoll, six bytes of a handshake keep a processor busy. */
+static bool daemon_start(struct listener *listener)
 {
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= most + DESCRIPTORS_KEPT)
-		return most;
-	return (unsigned)(limit.rlim_cur > 2 * DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT
-								: limit.rlim_cur / 2);
-}
-
-/* An inactive connection is closed no later than a request would be given up. */
-static unsigned idle_seconds(const struct server *server)
-{
-	long long deadline = (server->config->deadline_ms + 999) / 1000;
-
-	return (unsigned)(deadline < IDLE_SECONDS ? deadline : IDLE_SECONDS);
-}
-
-/* `fd`: the listening socket, or -1 where a door has it: the door counts then, and libmicrohttpd's own limit,
- * beyond which it would hang for ever, stays far above. */
-static bool daemon_start(struct listener *listener, int fd)
-{
-	const unsigned flags = MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			       MHD_USE_ITC | (fd < 0 ? MHD_USE_NO_LISTEN_SOCKET : 0);
-	struct MHD_OptionItem socket[] = { { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
-		{ MHD_OPTION_END, 0, NULL } };
+	const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+			       MHD_USE_NO_LISTEN_SOCKET |
+			       (listener->tls ? (unsigned)MHD_USE_POLL | MHD_USE_TLS : MHD_USE_EPOLL);
+	struct MHD_OptionItem tls[] = { { MHD_OPTION_HTTPS_CERT_CALLBACK2, 0,
+						listener->tls ? tls_certificate_callback(listener->tls)
+							      : NULL },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)tls_priorities }, { MHD_OPTION_END, 0, NULL } };
 
 	listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, listener, MHD_OPTION_ARRAY,
-		fd < 0 ? socket + 1 : socket, MHD_OPTION_URI_LOG_CALLBACK, call_begin, listener,
+		listener->tls ? tls : tls + 2, MHD_OPTION_URI_LOG_CALLBACK, call_begin, listener,
 		MHD_OPTION_NOTIFY_COMPLETED, call_end, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_notify,
 		listener, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_CONNECTION_LIMIT,
-		fd < 0 ? CONNECTIONS_MOST : connections_allowed(CONNECTIONS_MOST),
-		MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds(listener->server), MHD_OPTION_STRICT_FOR_CLIENT,
-		1, MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_UNREACHED, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_END);
 	return listener->daemon != NULL;
 }
 
@@ -545,50 +521,84 @@ static bool listener_start(struct listener *listener, int fd)
 {
 	const struct door_settings settings = { .fd = fd,
 		.forwarding = listener->forwarding,
-		.most = connections_allowed(BEHIND_DOOR_MOST),
+		.connections = listener->connections,
 		.admit = connection_add,
 		.context = listener };
 
-	if (listener->forwarding->by != FORWARDED_BY_PROXY_PROTOCOL)
-		return daemon_start(listener, fd);
-	if (!daemon_start(listener, -1))
-		return false;
 	listener->door = door_new(&settings);
-	if (listener->door && door_open(listener->door))
+	if (listener->door && daemon_start(listener) && door_open(listener->door))
 		return true;
-	MHD_stop_daemon(listener->daemon);
-	door_free(listener->door);
+	if (listener->daemon)
+		MHD_stop_daemon(listener->daemon);
+	listener->daemon = NULL;
 	return false;
+}
+
+/* What it is made of besides threads. */
+static bool listener_fill(
+	struct listener *listener, const struct listener_settings *settings, struct complaint *complaint)
+{
+	static const struct forwarding nobody;
+	const struct config *config = listener->server->config;
+
+	listener->routes = settings->routes;
+	listener->connections = settings->connections;
+	listener->roles_of_all = settings->roles_of_all;
+	listener->forwarding = settings->forwarding ? settings->forwarding : &nobody;
+	listener->files = settings->tls;
+	pthread_mutex_init(&listener->lock, NULL);
+	listener->forwarded = addresses_new(config->waiting, config->per_address);
+	if (!listener->forwarded)
+		return complain(complaint, "%s: out of memory", settings->name);
+	if (!settings->tls->certificate[0])
+		return true;
+	listener->tls = tls_open(settings->tls, complaint);
+	if (!listener->tls || !settings->tls->client_ca[0])
+		return listener->tls != NULL;
+	listener->trust = client_trust_load(settings->tls, complaint);
+	return listener->trust != NULL;
+}
+
+static void listener_free(struct listener *listener)
+{
+	door_free(listener->door);
+	client_trust_free(listener->trust);
+	tls_close(listener->tls);
+	addresses_free(listener->forwarded);
+	pthread_mutex_destroy(&listener->lock);
+	free(listener);
+}
+
+static bool listener_listen(
+	struct listener *listener, const struct listener_settings *settings, struct complaint *complaint)
+{
+	char host[ADDRESS_SIZE] = "";
+	int fd = socket_listen(&settings->address, &listener->port);
+
+	inet_ntop(AF_INET, &settings->address.sin_addr, host, sizeof(host));
+	if (fd < 0)
+		return complain(complaint, "%s: cannot listen on %s:%u: %s", settings->name, host,
+			ntohs(settings->address.sin_port), strerror(errno));
+	if (listener_start(listener, fd))
+		return true;
+	close(fd);
+	return complain(complaint, "%s: HTTP could not start (threads, descriptors or memory are out)",
+		settings->name);
 }
 
 struct listener *listener_open(
 	struct server *server, const struct listener_settings *settings, struct complaint *complaint)
 {
-	static const struct forwarding nobody;
 	struct listener *listener = calloc(1, sizeof(*listener));
-	char host[ADDRESS_SIZE] = "";
-	int fd;
 
-	inet_ntop(AF_INET, &settings->address.sin_addr, host, sizeof(host));
 	if (!listener) {
 		complain(complaint, "%s: out of memory", settings->name);
 		return NULL;
 	}
 	listener->server = server;
-	listener->routes = settings->routes;
-	listener->forwarding = settings->forwarding ? settings->forwarding : &nobody;
-	fd = socket_listen(&settings->address, &listener->port);
-	if (fd < 0) {
-		complain(complaint, "%s: cannot listen on %s:%u: %s", settings->name, host,
-			ntohs(settings->address.sin_port), strerror(errno));
-	} else if (!listener_start(listener, fd)) {
-		complain(complaint, "%s: HTTP could not start (threads, descriptors or memory are out)",
-			settings->name);
-		close(fd);
-	} else {
+	if (listener_fill(listener, settings, complaint) && listener_listen(listener, settings, complaint))
 		return listener;
-	}
-	free(listener);
+	listener_free(listener);
 	return NULL;
 }
 
@@ -597,17 +607,36 @@ unsigned short listener_port(const struct listener *listener)
 	return listener->port;
 }
 
+bool listener_reload(struct listener *listener, struct complaint *complaint)
+{
+	struct client_trust *trust = NULL;
+
+	if (!listener->tls)
+		return true;
+	if (listener->files->client_ca[0]) {
+		trust = client_trust_load(listener->files, complaint);
+		if (!trust)
+			return false;
+	}
+	if (!tls_reload(listener->tls, complaint)) {
+		client_trust_free(trust);
+		return false;
+	}
+	pthread_mutex_lock(&listener->lock);
+	client_trust_free(listener->trust);
+	listener->trust = trust;
+	pthread_mutex_unlock(&listener->lock);
+	return true;
+}
+
+long long listener_not_after(const struct listener *listener)
+{
+	return listener->tls ? tls_not_after(listener->tls) : 0;
+}
+
 void listener_quiesce(struct listener *listener)
 {
-	MHD_socket fd;
-
-	if (listener->door) {
-		door_shut(listener->door);
-		return;
-	}
-	fd = MHD_quiesce_daemon(listener->daemon);
-	if (fd != MHD_INVALID_SOCKET)
-		close(fd);
+	door_shut(listener->door);
 }
 
 size_t listener_busy(struct listener *listener)
@@ -619,9 +648,7 @@ void listener_close(struct listener *listener)
 {
 	if (!listener)
 		return;
-	if (listener->door)
-		door_shut(listener->door);
+	door_shut(listener->door);
 	MHD_stop_daemon(listener->daemon);
-	door_free(listener->door);
-	free(listener);
+	listener_free(listener);
 }

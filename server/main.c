@@ -1,5 +1,6 @@
 /* vouchsafed: start in the order of DESIGN.md section 8 (configuration, store, members, node key, listen),
  * serve, and leave without losing a request. */
+#include "server/access.h"
 #include "server/acknowledge.h"
 #include "server/challenge.h"
 #include "server/config.h"
@@ -32,7 +33,18 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { SECURE_HEAP = 64 * 1024, VAULT_THREADS = 4, WORKER_THREADS = 2, POLL_MS = 50 };
+enum {
+	SECURE_HEAP = 64 * 1024,
+	VAULT_THREADS = 4,
+	WORKER_THREADS = 2,
+	POLL_MS = 50,
+	API_CONNECTIONS_MOST = 40000,
+	OPS_CONNECTIONS_MOST = 512,
+	OPS_PER_ADDRESS = 64,
+	PATIENCE_MS = 10000, /* for a head, and for a body, where `deadline` is not shorter */
+	DESCRIPTORS_KEPT =
+		256 /* for AWS, the vault, the store: what an accepted request needs to be answered */
+};
 
 static const struct route api_routes[] = {
 	{ "POST", "/v1/challenges", .at_once = challenge_give },
@@ -40,13 +52,19 @@ static const struct route api_routes[] = {
 	{ "POST", "/v1/releases/{id}/ack", .new_request = acknowledge_new, .line = acknowledge_line,
 		.takes_body = true },
 	{ "GET", "/livez", .at_once = status_live },
-	{ "GET", "/readyz", .at_once = status_ready, .takes_query = true },
+	{ "GET", "/readyz", .at_once = status_ready },
 	{ 0 },
 };
 
+enum {
+	READS_TRAIL = ACCESS_AUDITOR | ACCESS_ON_CALL | ACCESS_OPERATOR,
+	READS_METRICS = ACCESS_LOCAL | ACCESS_ON_CALL | ACCESS_OPERATOR
+};
+
 static const struct route ops_routes[] = {
-	{ "GET", "/metrics", .at_once = metrics_show },
-	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line, .takes_query = true },
+	{ "GET", "/metrics", .at_once = metrics_show, .roles = READS_METRICS },
+	{ "GET", "/v1/audit/events", .new_request = query_new, .line = query_line, .takes_query = true,
+		.roles = READS_TRAIL },
 	{ "GET", "/livez", .at_once = status_live },
 	{ "GET", "/readyz", .at_once = status_ready, .takes_query = true },
 	{ 0 },
@@ -164,8 +182,11 @@ static bool told_to_end(struct program *p, int ms)
 
 		if (got == SIGTERM || got == SIGINT)
 			return true;
-		if (got == SIGHUP && p->api) /* before it listens, it will read them anyway */
+		if (got == SIGHUP && p->api) { /* before it listens, it will read them anyway */
 			reload(&p->server);
+			reload_listener(p->ops, "ops");
+			reload_listener(p->api, "api");
+		}
 		if (ms >= 0 && pipeline_now() >= until)
 			return false;
 	}
@@ -309,18 +330,53 @@ static void listening_log(
 
 	inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
 	snprintf(text, sizeof(text), "%s:%u", host, listener_port(listener));
-	log_line(LOG_INFO, "listening", "listener", name, "address", text, NULL);
+	log_line(LOG_INFO, "listening", "listener", name, "address", text, "tls",
+		listener_not_after(listener) ? "yes" : "no", NULL);
+	reload_warn_listener(listener, name);
+}
+
+/* So many that those who are let in can be served as well. */
+static size_t connections_allowed(size_t most)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= most + DESCRIPTORS_KEPT)
+		return most;
+	return limit.rlim_cur > 2 * DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT : limit.rlim_cur / 2;
+}
+
+static bool connections_start(struct program *p, struct complaint *complaint)
+{
+	long long deadline = p->config.deadline_ms;
+	long long patience = deadline < PATIENCE_MS ? deadline : PATIENCE_MS;
+	struct connections_settings settings = { .most = connections_allowed(API_CONNECTIONS_MOST),
+		.per_address = p->config.per_address,
+		.patience_ms = { [CONNECTION_HEAD] = patience,
+			[CONNECTION_BODY] = patience,
+			[CONNECTION_ANSWER] = deadline } };
+
+	p->server.api_connections = connections_new(&settings);
+	settings.most = OPS_CONNECTIONS_MOST;
+	settings.per_address = OPS_PER_ADDRESS;
+	p->server.ops_connections = connections_new(&settings);
+	return (p->server.api_connections && p->server.ops_connections) ||
+	       complain(complaint, "out of memory");
 }
 
 static bool listeners_start(struct program *p, struct complaint *complaint)
 {
-	const struct listener_settings ops = {
-		.name = "ops_listen", .address = p->config.ops_listen, .routes = ops_routes
-	};
+	const struct listener_settings ops = { .name = "ops_listen",
+		.address = p->config.ops_listen,
+		.routes = ops_routes,
+		.tls = &p->config.ops_tls,
+		.connections = p->server.ops_connections,
+		.roles_of_all = p->config.ops_tls.certificate[0] ? 0 : ACCESS_LOCAL };
 	const struct listener_settings api = { .name = "listen",
 		.address = p->config.listen,
 		.routes = api_routes,
-		.forwarding = &p->config.forwarding };
+		.forwarding = &p->config.forwarding,
+		.tls = &p->config.tls,
+		.connections = p->server.api_connections };
 
 	p->ops = listener_open(&p->server, &ops, complaint);
 	p->api = p->ops ? listener_open(&p->server, &api, complaint) : NULL;
@@ -357,7 +413,8 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 		return false;
 	rules_set_challenge_key(p->server.rules, vault_challenge_key(p->server.vault));
 	warn_missing_secrets(p);
-	return lines_start(p, complaint) && start_record(p, complaint) && listeners_start(p, complaint);
+	return lines_start(p, complaint) && start_record(p, complaint) && connections_start(p, complaint) &&
+	       listeners_start(p, complaint);
 }
 
 /* ---- end */
@@ -394,6 +451,8 @@ static void program_end(struct program *p)
 {
 	listener_close(p->api);
 	listener_close(p->ops);
+	connections_free(p->server.api_connections);
+	connections_free(p->server.ops_connections);
 	pipeline_close(p->server.pipeline);
 	if (p->aws_running) {
 		aws_stop(p->server.aws);

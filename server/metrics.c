@@ -3,6 +3,7 @@
 #include "server/metrics.h"
 
 #include "server/answer.h"
+#include "server/connections.h"
 #include "server/rules.h"
 #include "server/server.h"
 #include "verifier/checks.h"
@@ -241,6 +242,38 @@ static void show_queues(FILE *out, struct server *server)
 		(double)server->config->waiting);
 }
 
+/* Once each listener's, row by row of the same names. */
+static void show_connections(FILE *out, const struct server *server)
+{
+	static const char *const names[] = { "api", "ops" };
+	static const char *const phases[CONNECTION_PHASES] = { "none", "head", "body", "answer" };
+	struct connection_counts counts[2];
+	unsigned i, phase;
+
+	connections_count(server->api_connections, &counts[0]);
+	connections_count(server->ops_connections, &counts[1]);
+	head(out, "connections", "gauge", "Open now, by listener.");
+	for (i = 0; i < 2; i++)
+		fprintf(out, "vouchsafe_connections{listener=\"%s\"} %zu\n", names[i], counts[i].open);
+	head(out, "connections_total", "counter", "Accepted, by listener.");
+	for (i = 0; i < 2; i++)
+		fprintf(out, "vouchsafe_connections_total{listener=\"%s\"} %lu\n", names[i],
+			counts[i].accepted);
+	head(out, "connections_refused_total", "counter",
+		"Turned away because their address had its share, by listener.");
+	for (i = 0; i < 2; i++)
+		fprintf(out, "vouchsafe_connections_refused_total{listener=\"%s\"} %lu\n", names[i],
+			counts[i].over_share);
+	head(out, "connections_expired_total", "counter",
+		"Closed at a deadline, by listener and what was being waited for; idle ones wait for a "
+		"head.");
+	for (i = 0; i < 2; i++)
+		for (phase = CONNECTION_HEAD; phase < CONNECTION_PHASES; phase++)
+			fprintf(out,
+				"vouchsafe_connections_expired_total{listener=\"%s\",phase=\"%s\"} %lu\n",
+				names[i], phases[phase], counts[i].expired[phase]);
+}
+
 static void show_node(FILE *out, struct server *server)
 {
 	struct snapshot rules = rules_get(server->rules);
@@ -280,6 +313,7 @@ void metrics_show(struct request *request)
 		show_vault(out, server);
 		show_store(out, server->metrics);
 		show_queues(out, server);
+		show_connections(out, server);
 	}
 	if (out && fclose(out) == 0)
 		answer_text(request, 200, "text/plain; version=0.0.4", text, length);

@@ -1,6 +1,7 @@
 /* Loading the rules anew. Never leaves the server without rules, and never with half of them. */
 #include "server/reload.h"
 
+#include "server/listener.h"
 #include "server/note.h"
 #include "server/rules.h"
 #include "server/server.h"
@@ -9,7 +10,8 @@
 
 #include <time.h>
 
-enum { EXPIRY_WARNING = 60 * 24 * 3600 /* seconds before a certificate's end */ };
+/* seconds before a certificate's end */
+enum { EXPIRY_WARNING = 60 * 24 * 3600, LISTENER_WARNING = 14 * 24 * 3600 };
 
 static void warn_policy(void *context, const char *text)
 {
@@ -60,4 +62,30 @@ void reload(struct server *server)
 	if (!note_policy_loaded(server, policy_sha256(rules.policy)))
 		log_line(LOG_ERROR, "event-lost", "name", "policy.loaded", NULL);
 	snapshot_clear(&rules);
+}
+
+void reload_warn_listener(const struct listener *listener, const char *name)
+{
+	long long not_after = listener_not_after(listener);
+	char until[TIMESTAMP_SIZE];
+
+	if (!not_after || not_after > time(NULL) + LISTENER_WARNING)
+		return;
+	timestamp_encode(not_after * 1000000, until);
+	log_line(LOG_WARNING, "tls-certificate-expires", "listener", name, "not_after", until, "mend",
+		"renew it and send SIGHUP", NULL);
+}
+
+void reload_listener(struct listener *listener, const char *name)
+{
+	struct complaint complaint = { "" };
+
+	if (!listener_reload(listener, &complaint)) {
+		log_line(LOG_ERROR, "not-reloaded", "listener", name, "text", complaint.text, "mend",
+			"mend the file and send SIGHUP again; the old certificates stay in force", NULL);
+		return;
+	}
+	if (listener_not_after(listener))
+		log_line(LOG_INFO, "reloaded", "listener", name, NULL);
+	reload_warn_listener(listener, name);
 }

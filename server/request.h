@@ -8,10 +8,12 @@
 
 #include <netinet/in.h>
 
+struct audit_access;
 struct server;
 struct call;
+struct audit_access;
 
-enum { TARGET_MAX = 2048, AUTHORIZATION_MAX = 256 };
+enum { TARGET_MAX = 2048 };
 
 struct answer {
 	int status; /* 0: none yet */
@@ -34,7 +36,8 @@ struct request {
 	long long began; /* the monotonic clock at the same moment */
 	char part[UUID_SIZE]; /* the {id} of the path, "" where the route has none */
 	char query[TARGET_MAX]; /* behind the '?', raw */
-	char authorization[AUTHORIZATION_MAX];
+	const struct audit_access *access; /* who asks; NULL: nobody of audit_access */
+	unsigned roles; /* bits of enum access_role that the caller has */
 	struct bytes body; /* owned by the call */
 	struct record record;
 	/* Is a line of the trail owed for how it came so far? Then fills in the record. */

@@ -1,6 +1,7 @@
 /* /livez and /readyz. */
 #include "server/status.h"
 
+#include "server/access.h"
 #include "server/answer.h"
 #include "server/rules.h"
 #include "server/server.h"
@@ -42,6 +43,8 @@ void status_ready(struct request *request)
 	request->kind = "status";
 	if (request->query[0] && !verbose)
 		answer_refusal(request, REASON_NOT_FOUND);
+	else if (verbose && !(request->roles & (ACCESS_LOCAL | ACCESS_ON_CALL | ACCESS_OPERATOR)))
+		answer_refusal(request, request->access ? REASON_FORBIDDEN : REASON_UNAUTHORIZED);
 	else if (verbose)
 		answer_json(request, ready ? 200 : 503, verbose_json(server, ready));
 	else

@@ -152,7 +152,7 @@ class Stack:
         self.sim.control("role", account=ACCOUNT, name="web-tier", profiles=[{"name": "web-tier"}])
         self.write_policy(rules)
         self.config = {
-            "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s",
+            "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s", "limits": {"per_address": 10000},
             "store": "sqlite:%s/vouchsafe.db" % self.state, "policy": "policy.json", "vault": "vault.json",
             "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}},
                     "endpoints": {"ec2": self.sim.url, "iam": self.sim.url, "sts": self.sim.url}},

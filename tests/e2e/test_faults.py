@@ -103,7 +103,7 @@ def test_attack_40_a_canary_pin_is_found_nowhere():
             data = pathlib.Path("/proc/%d/%s" % (process.pid, name)).read_bytes()
             assert not any(secret in data for secret in wanted), "%s of %d" % (name, process.pid)
     texts = [json.dumps(STACK.events()).encode(),
-             json.dumps(STACK.request("GET", "/readyz?verbose", headers={})[2]).encode()]
+             json.dumps(STACK.request("GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]).encode()]
     assert not any(secret in text for secret in wanted for text in texts)
 
 
@@ -381,13 +381,13 @@ def test_a_second_node_on_the_same_file_is_refused():
 def test_wrong_configuration_ends_with_its_place():
     before = len(STACK.log("server"))
     first = STACK.server
-    STACK.write_config(tls={"certificate": "x"})
+    STACK.write_config(tlss={"certificate": "x"})
     second = STACK.start_server(wait=False)
     equal(second.wait(20), 1)
     STACK.server = first
     STACK.write_config()
     said = STACK.log("server")[before:]
-    assert re.search(r"vouchsafe\.json:\d+:\d+: tls: no such setting", said), said
+    assert re.search(r"vouchsafe\.json:\d+:\d+: tlss: no such setting", said), said
 
 
 def test_more_agents_wait_than_descriptors_are_usual():

@@ -75,6 +75,7 @@ static void good_one(void **state)
 	assert_string_equal(config.policy, "/p.json");
 	assert_int_equal(config.deadline_ms, 10000);
 	assert_int_equal(config.waiting, 20000);
+	assert_int_equal(config.per_address, 4);
 	assert_int_equal(config.aws.n_accounts, 1);
 	assert_string_equal(config.aws.accounts[0].regions[0], "us-east-1");
 	assert_false(config.development);
@@ -97,24 +98,233 @@ static void mistakes(void **state)
 	assert_refused("\"node\"", "\"node\": \"a\", \"node\"", "2:", "not valid JSON");
 }
 
-/* Settings of the design that this version does not enforce yet. */
+/* A setting of the design that this version does not enforce yet. */
 static void not_enforced(void **state)
 {
-	static const char *const settings[] = {
-		"\"tls\": {}",
-		"\"ops_tls\": {}",
+	(void)state;
+	assert_refused("\"regions\"", "\"assume_role\": \"arn\", \"regions\"", "5:", "no such setting");
+}
+
+static void limits(void **state)
+{
+	static struct config config;
+	struct complaint complaint = { "" };
+
+	(void)state;
+	assert_true(load_changed(
+		"\"store\"", "\"limits\": {\"per_address\": 100000}, \"store\"", &config, &complaint));
+	assert_int_equal(config.per_address, 100000);
+	assert_int_equal(config.waiting, 20000);
+	assert_refused("\"store\"", "\"limits\": {\"per_address\": 0}, \"store\"",
+		"4:29: limits.per_address:", "100000");
+	assert_refused("\"store\"", "\"limits\": {\"per_address\": 100001}, \"store\"",
+		"4:29: limits.per_address:", "100000");
+	assert_refused("\"store\"", "\"limits\": {\"per_adress\": 1}, \"store\"",
+		"4:", "did you mean \"per_address\"");
+}
+
+static void tls(void **state)
+{
+	static struct config config;
+	struct complaint complaint = { "" };
+	char expected[100];
+
+	(void)state;
+	assert_true(load_changed("\"ops_listen\": \"127.0.0.1:8444\"",
+		"\"ops_listen\": \"0.0.0.0:8444\", \"tls\": {\"certificate\": \"c.pem\", \"key\": "
+		"\"/c.key\"}, "
+		"\"ops_tls\": {\"certificate\": \"o.pem\", \"key\": \"o.key\", \"client_ca\": \"ca.pem\", "
+		"\"client_crl\": \"crl.pem\"}",
+		&config, &complaint));
+	snprintf(expected, sizeof(expected), "%s/c.pem", folder);
+	assert_string_equal(config.tls.certificate, expected);
+	assert_string_equal(config.tls.key, "/c.key");
+	assert_string_equal(config.tls.client_ca, "");
+	snprintf(expected, sizeof(expected), "%s/crl.pem", folder);
+	assert_string_equal(config.ops_tls.client_crl, expected);
+	assert_true(load_changed("{\n", "{\n", &config, &complaint));
+	assert_string_equal(config.tls.certificate, "");
+	assert_string_equal(config.ops_tls.certificate, "");
+}
+
+static void tls_settings(void **state)
+{
+	static const struct {
+		const char *text, *place, *words;
+	} cases[] = {
+		{ "\"tls\": {\"key\": \"k\"}", "4:10: tls.certificate:", "" },
+		{ "\"tls\": {\"certificate\": \"c\"}", "4:10: tls.key:", "" },
+		{ "\"ops_tls\": {\"key\": \"k\"}", "4:14: ops_tls.certificate:", "" },
+		{ "\"ops_tls\": {\"certificate\": \"c\", \"key\": \"\"}", "4:42: ops_tls.key:", "" },
+		{ "\"tls\": \"c\"", "4:10: tls:", "" },
+		{ "\"tls\": {\"certificate\": \"c\", \"key\": \"k\", \"client_ca\": \"a\"}",
+			"4:", "no such setting" },
+		{ "\"tls\": {\"certificate\": \"c\", \"key\": \"k\", \"client_crl\": \"a\"}",
+			"4:", "no such setting" },
+		{ "\"ops_tls\": {\"certificate\": \"c\", \"key\": \"k\", \"client_crl\": \"a\"}",
+			"4:61: ops_tls.client_crl:", "goes together with \"client_ca\"" },
 	};
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-		char text[100];
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[200];
 
-		snprintf(text, sizeof(text), "%s, \"node\"", settings[i]);
-		assert_refused("\"node\"", text, "2:", "no such setting");
+		snprintf(text, sizeof(text), "%s, \"store\"", cases[i].text);
+		assert_refused("\"store\"", text, cases[i].place, cases[i].words);
 	}
-	assert_refused("\"node\"", "\"limits\": {\"per_address\": 4}, \"node\"", "2:", "no such setting");
-	assert_refused("\"regions\"", "\"assume_role\": \"arn\", \"regions\"", "5:", "no such setting");
+	assert_refused("127.0.0.1:8444\"",
+		"10.0.0.1:8444\", \"tls\": {\"certificate\": \"c\", \"key\": \"k\"}",
+		"3:45: ops_listen:", "set \"ops_tls\"");
+	assert_refused("127.0.0.1:8444\"",
+		"10.0.0.1:8444\", \"development\": true, \"ops_tls\": {\"certificate\": \"c\", \"key\": "
+		"\"k\"}",
+		"3:45: ops_listen:", "only loopback");
+}
+
+/* ---- audit_access */
+
+#define TLS_WITH_CA                                                                                          \
+	"\"ops_tls\": {\"certificate\": \"c\", \"key\": \"k\", \"client_ca\": \"a\"},\n \"audit_access\": "
+#define HASH "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static void access_entries(void **state)
+{
+	static struct config config;
+	struct complaint complaint = { "" };
+
+	(void)state;
+	if (!load_changed("\"store\"",
+		    TLS_WITH_CA
+		    "[{\"name\": \"a\", \"role\": \"auditor\", \"token_sha256\": \"" HASH "\"},"
+		    "{\"name\": \"b\", \"role\": \"on-call\", \"certificate\": {\"issuer\": "
+		    "\"CN=CA,O=Example\", "
+		    "\"subject\": \"CN=a\\\\,b\\\\C3\\\\BC,1.2.3=#0403\", \"dns\": \"*.audit.example.com\", "
+		    "\"email\": \"a+b@example.com\", \"uri\": \"spiffe://example.com/b\"}},"
+		    "{\"name\": \"c\", \"role\": \"operator\", \"certificate\": {\"dns\": \"c\"}}], "
+		    "\"store\"",
+		    &config, &complaint))
+		fail_msg("%s", complaint.text);
+	assert_int_equal(config.n_access, 3);
+	assert_int_equal(config.access[0].role, ACCESS_AUDITOR);
+	assert_string_equal(config.access[0].role_name, "auditor");
+	assert_false(config.access[0].by_certificate);
+	assert_int_equal(config.access[0].token_sha256[31], 0xff);
+	assert_int_equal(config.access[1].role, ACCESS_ON_CALL);
+	assert_true(config.access[1].by_certificate);
+	assert_string_equal(config.access[1].certificate.issuer, "CN=CA,O=Example");
+	assert_string_equal(config.access[1].certificate.subject, "CN=a\\,b\\C3\\BC,1.2.3=#0403");
+	assert_string_equal(config.access[1].certificate.dns, "*.audit.example.com");
+	assert_string_equal(config.access[1].certificate.email, "a+b@example.com");
+	assert_string_equal(config.access[1].certificate.uri, "spiffe://example.com/b");
+	assert_int_equal(config.access[2].role, ACCESS_OPERATOR);
+	assert_string_equal(config.access[2].certificate.subject, "");
+}
+
+static void access_mistakes(void **state)
+{
+	static const struct {
+		const char *text, *place, *words;
+	} cases[] = {
+		{ "\"role\": \"root\", \"token_sha256\": \"" HASH "\"", "5:41: audit_access[0].role:",
+			"write one of \"auditor\", \"on-call\", \"operator\"" },
+		{ "\"role\": \"auditor\"", "5:19: audit_access[0]:", "exactly one" },
+		{ "\"role\": \"auditor\", \"token_sha256\": \"" HASH "\", \"certificate\": {\"dns\": \"c\"}",
+			"5:19: audit_access[0]:", "exactly one" },
+		{ "\"role\": \"auditor\", \"token_sha256\": \"00\"",
+			"5:68: audit_access[0].token_sha256:", "sha256sum" },
+		{ "\"role\": \"auditor\", \"token_sha256\": "
+		  "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"",
+			"5:68: audit_access[0].token_sha256:", "no token at all" },
+		{ "\"role\": \"auditor\", \"token_sha256\": \"" HASH "\"}, {\"name\": \"b\", "
+		  "\"role\": \"operator\", \"token_sha256\": \"" HASH "\"",
+			"5:187: audit_access[1].token_sha256:", "audit_access[0] has the same" },
+		{ "\"role\": \"auditor\", \"certificate\": {}",
+			"5:67: audit_access[0].certificate:", "it names nobody" },
+		{ "\"role\": \"auditor\", \"certificate\": {\"issuer\": \"CN=CA\"}",
+			"5:67: audit_access[0].certificate:", "it names nobody" },
+		{ "\"role\": \"auditor\", \"certificate\": {\"cn\": \"a\"}", "5:", "no such setting" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[500];
+
+		snprintf(text, sizeof(text), TLS_WITH_CA "[{\"name\": \"a\", %s}], \"store\"", cases[i].text);
+		assert_refused("\"store\"", text, cases[i].place, cases[i].words);
+	}
+	assert_refused("\"store\"",
+		"\"audit_access\": [{\"name\": \"a\", \"role\": \"auditor\", \"certificate\": {\"dns\": "
+		"\"c\"}}], \"store\"",
+		"4:68: audit_access[0].certificate:", "\"client_ca\"");
+	assert_refused("\"store\"",
+		"\"ops_tls\": {\"certificate\": \"c\", \"key\": \"k\"}, \"audit_access\": [{\"name\": \"a\", "
+		"\"role\": \"auditor\", \"certificate\": {\"dns\": \"c\"}}], \"store\"",
+		"4:113: audit_access[0].certificate:", "\"client_ca\"");
+}
+
+/* Names that would match nothing, or more than they seem to. */
+static void access_names(void **state)
+{
+	static const struct {
+		const char *member, *text, *words;
+	} cases[] = {
+		{ "dns", "*", "not a host name" },
+		{ "dns", "*.com", "not a host name" },
+		{ "dns", "*.*.example.com", "not a host name" },
+		{ "dns", "a*.example.com", "not a host name" },
+		{ "dns", "a.*.example.com", "not a host name" },
+		{ "dns", ".example.com", "not a host name" },
+		{ "dns", "example.com.", "not a host name" },
+		{ "dns", "a..example.com", "not a host name" },
+		{ "dns", "-a.example.com", "not a host name" },
+		{ "dns", "a-.example.com", "not a host name" },
+		{ "dns", "a_b.example.com", "not a host name" },
+		{ "dns", "10.0.0.1", "not a host name" },
+		{ "dns", "*.0.0.1", "not a host name" },
+		{ "dns", "b\xc3\xbc.example.com", "not a host name" },
+		{ "dns", "a.example.com ", "not a host name" },
+		{ "dns", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com",
+			"not a host name" },
+		{ "email", "example.com", "not an address" },
+		{ "email", "@example.com", "not an address" },
+		{ "email", "a@", "not an address" },
+		{ "email", "a@b@example.com", "not an address" },
+		{ "email", "a@*.example.com", "not an address" },
+		{ "email", "a b@example.com", "not an address" },
+		{ "uri", "example.com", "not a URI" },
+		{ "uri", "spiffe:", "not a URI" },
+		{ "uri", "spiffe://example.com/a b", "not a URI" },
+		{ "subject", "/CN=a/O=b", "-nameopt RFC2253" },
+		{ "subject", "CN = a, O = b", "-nameopt RFC2253" },
+		{ "subject", "CN=a, O=b", "-nameopt RFC2253" },
+		{ "subject", "CN=a+O=b", "-nameopt RFC2253" },
+		{ "subject", "CN=", "-nameopt RFC2253" },
+		{ "subject", "CN=a,", "-nameopt RFC2253" },
+		{ "subject", "CN=a,b", "-nameopt RFC2253" },
+		{ "subject", "a", "-nameopt RFC2253" },
+		{ "subject", "CN=b\xc3\xbc", "-nameopt RFC2253" },
+		{ "subject", "CN=a;O=b", "-nameopt RFC2253" },
+		{ "subject", "CN=a\\\\", "-nameopt RFC2253" },
+		{ "issuer", "CN= a", "-nameopt RFC2253" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[400], place[100];
+
+		snprintf(text, sizeof(text),
+			TLS_WITH_CA
+			"[{\"name\": \"a\", \"role\": \"auditor\", \"certificate\": {\"%s\": \"%s\"}}], "
+			"\"store\"",
+			cases[i].member, cases[i].text);
+		snprintf(place, sizeof(place),
+			"5:%zu: audit_access[0].certificate.%s:", 72 + strlen(cases[i].member),
+			cases[i].member);
+		assert_refused("\"store\"", text, place, cases[i].words);
+	}
 }
 
 static void forwarding(void **state)
@@ -287,6 +497,12 @@ int main(void)
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(mistakes),
 		cmocka_unit_test(not_enforced),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(tls),
+		cmocka_unit_test(tls_settings),
+		cmocka_unit_test(access_entries),
+		cmocka_unit_test(access_mistakes),
+		cmocka_unit_test(access_names),
 		cmocka_unit_test(forwarding),
 		cmocka_unit_test(forwarding_settings),
 		cmocka_unit_test(forwarding_networks),

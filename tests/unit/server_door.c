@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SECONDS_MS = 10000, PLAIN = 28 };
+enum { SECONDS_MS = 10000, PLAIN = 28, SHARE = 3 };
 
 /* 127.0.1.225:1027 -> 127.0.0.1:8443 */
 static const unsigned char good[PLAIN] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
@@ -160,6 +160,8 @@ static void attack_16_extensions(void **state)
 struct house {
 	struct forwarding forwarding;
 	struct door *door;
+	struct connections *connections;
+	int guest; /* the last one who came in */
 	struct sockaddr_in address;
 	int admitted[2]; /* a pipe of struct guest */
 };
@@ -196,9 +198,10 @@ static int socket_on(const char *host, struct sockaddr_in *address)
 
 static void house_open(struct house *house, size_t most, bool (*how)(void *, int, const struct sockaddr_in *))
 {
-	struct door_settings settings = {
-		.forwarding = &house->forwarding, .most = most, .admit = how, .context = house
-	};
+	const struct connections_settings limits = { .most = most,
+		.per_address = SHARE,
+		.patience_ms = { [CONNECTION_HEAD] = 100, [CONNECTION_BODY] = 100000 } };
+	struct door_settings settings = { .forwarding = &house->forwarding, .admit = how, .context = house };
 	socklen_t length = sizeof(house->address);
 
 	memset(house, 0, sizeof(*house));
@@ -211,6 +214,9 @@ static void house_open(struct house *house, size_t most, bool (*how)(void *, int
 	assert_int_equal(getsockname(settings.fd, (struct sockaddr *)&house->address, &length), 0);
 	assert_int_equal(fcntl(settings.fd, F_SETFL, O_NONBLOCK), 0);
 	assert_int_equal(listen(settings.fd, 1024), 0);
+	house->connections = connections_new(&limits);
+	assert_non_null(house->connections);
+	settings.connections = house->connections;
 	house->door = door_new(&settings);
 	assert_non_null(house->door);
 	assert_true(door_open(house->door));
@@ -221,6 +227,7 @@ static void house_close(struct house *house)
 	door_shut(house->door);
 	door_shut(house->door);
 	door_free(house->door);
+	connections_free(house->connections);
 	close(house->admitted[0]);
 	close(house->admitted[1]);
 }
@@ -260,7 +267,13 @@ static void assert_guest(struct house *house, const char *host, const char *text
 	assert_true(readable(guest.fd, SECONDS_MS));
 	assert_int_equal(recv(guest.fd, got, sizeof(got) - 1, 0), strlen(text));
 	assert_string_equal(got, text);
-	close(guest.fd);
+	house->guest = guest.fd;
+}
+
+static void guest_leaves(struct house *house)
+{
+	door_leave(house->door, house->guest);
+	close(house->guest);
 }
 
 static void assert_turned_away(struct house *house, int fd)
@@ -288,14 +301,17 @@ static void everybody_gets_in(void **state)
 		say(proxy, i + 1 < sizeof(good) ? (const char *)good + i : "\xfbGET",
 			i + 1 < sizeof(good) ? 1 : 4);
 	assert_guest(&house, "127.0.1.225", "GET");
+	guest_leaves(&house);
 	self = call_from(&house, "127.100.0.2");
 	say(self, local, sizeof(local));
 	say(self, "check", 5);
 	assert_guest(&house, "127.100.0.2", "check");
+	guest_leaves(&house);
 	/* a stranger's bytes are not read here, not even when they look like a header */
 	stranger = call_from(&house, "127.0.0.9");
 	say(stranger, "\r\n\r\n", 4);
 	assert_guest(&house, "127.0.0.9", "\r\n\r\n");
+	guest_leaves(&house);
 	close(proxy);
 	close(self);
 	close(stranger);
@@ -341,6 +357,7 @@ static void the_oldest_goes(void **state)
 	say(late, good, sizeof(good));
 	say(late, "late", 4);
 	assert_guest(&house, "127.0.1.225", "late");
+	guest_leaves(&house);
 	for (i = 1; i < DOOR_PENDING_MAX; i++)
 		close(stalled[i]);
 	close(late);
@@ -356,16 +373,91 @@ static void a_full_house_waits(void **state)
 	(void)state;
 	house_open(&house, 3, admit);
 	for (i = 0; i < 4; i++) {
-		fds[i] = call_from(&house, "127.0.0.9");
+		fds[i] = call_from(&house, i % 2 ? "127.0.0.8" : "127.0.0.9");
 		say(fds[i], "hello", 5);
 	}
 	for (i = 0; i < 3; i++)
-		assert_guest(&house, "127.0.0.9", "hello");
+		assert_guest(&house, i % 2 ? "127.0.0.8" : "127.0.0.9", "hello");
 	assert_false(readable(house.admitted[0], 200));
-	door_leave(house.door);
-	assert_guest(&house, "127.0.0.9", "hello");
+	guest_leaves(&house);
+	assert_guest(&house, "127.0.0.8", "hello");
 	for (i = 0; i < 4; i++)
 		close(fds[i]);
+	house_close(&house);
+}
+
+/* One more than its share is turned away at once; another address, and what comes by a proxy for others, is
+ * not; and who leaves makes room for the next. */
+static void attack_35_each_address_has_its_share(void **state)
+{
+	struct connection_counts counts;
+	struct house house;
+	int fds[SHARE];
+	int fd;
+	size_t i;
+
+	(void)state;
+	house_open(&house, 100, admit);
+	for (i = 0; i < SHARE; i++) {
+		fds[i] = call_from(&house, "127.0.1.225");
+		say(fds[i], "mine", 4);
+		assert_guest(&house, "127.0.1.225", "mine");
+	}
+	assert_turned_away(&house, call_from(&house, "127.0.1.225"));
+	fd = call_from(&house, "127.100.0.1"); /* a proxy that brings the same one */
+	say(fd, good, sizeof(good));
+	assert_turned_away(&house, fd);
+	fd = call_from(&house, "127.0.0.9");
+	say(fd, "other", 5);
+	assert_guest(&house, "127.0.0.9", "other");
+	close(fd);
+	guest_leaves(&house);
+	for (i = 0; i < 2 * SHARE; i++) { /* the proxies' own health checks count for nobody */
+		fd = call_from(&house, "127.100.0.1");
+		say(fd, local, sizeof(local));
+		say(fd, "check", 5);
+		assert_guest(&house, "127.100.0.1", "check");
+		close(fd);
+	}
+	connections_count(house.connections, &counts);
+	assert_int_equal(counts.over_share, 2);
+	assert_int_equal(counts.open, 3 * SHARE);
+	for (i = 0; i < SHARE; i++)
+		close(fds[i]);
+	house_close(&house);
+}
+
+/* Whatever trickles in, the end comes; and not to somebody whose phase has a later one. */
+static void attack_35_deadlines_that_nothing_stretches(void **state)
+{
+	struct house house;
+	struct connection_counts counts;
+	int slow;
+	int other;
+	int slow_inside;
+	char byte;
+
+	(void)state;
+	house_open(&house, 100, admit);
+	slow = call_from(&house, "127.0.0.8");
+	say(slow, "G", 1);
+	assert_guest(&house, "127.0.0.8", "G");
+	slow_inside = house.guest;
+	connections_phase(house.connections, house.guest, CONNECTION_HEAD);
+	other = call_from(&house, "127.0.0.9");
+	say(other, "G", 1);
+	assert_guest(&house, "127.0.0.9", "G");
+	connections_phase(house.connections, house.guest, CONNECTION_BODY);
+	while (!readable(slow, 10))
+		assert_int_equal(send(slow, "E", 1, MSG_NOSIGNAL), 1);
+	while (recv(slow_inside, &byte, 1, 0) > 0)
+		;
+	assert_false(readable(other, 0));
+	connections_count(house.connections, &counts);
+	assert_int_equal(counts.expired[CONNECTION_HEAD], 1);
+	assert_int_equal(counts.expired[CONNECTION_BODY], 0);
+	close(slow);
+	close(other);
 	house_close(&house);
 }
 
@@ -385,8 +477,10 @@ static void nobody_is_counted_twice(void **state)
 			assert_guest(&house, "127.0.0.9", "hello");
 		else
 			assert_turned_away(&house, fd);
-		if (i % 2)
+		if (i % 2) {
+			close(house.guest);
 			close(fd);
+		}
 	}
 	house_close(&house);
 }
@@ -404,6 +498,8 @@ int main(void)
 		cmocka_unit_test(the_oldest_goes),
 		cmocka_unit_test(a_full_house_waits),
 		cmocka_unit_test(nobody_is_counted_twice),
+		cmocka_unit_test(attack_35_each_address_has_its_share),
+		cmocka_unit_test(attack_35_deadlines_that_nothing_stretches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
