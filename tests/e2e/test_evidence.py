@@ -446,6 +446,12 @@ def test_attack_20_document_and_ec2_disagree():
         text = document(instance)
         STACK.sim.control("set", instance=instance["id"], **{field: value})
         denied(instance, request_body(instance, KEYS[0], "signed-tier", evidence={"identity-document": text}), reason)
+    instance = launch("signed-tier")
+    body = request_body(instance, KEYS[0], "signed-tier")
+    STACK.sim.control("set", instance=instance["id"], type="m5.xlarge")
+    denied(instance, body, "instance-type")  # what was asserted and signed, EC2 does not say any more
+    body["assertion"]["instance-type"] = "m5.xlarge"
+    denied(instance, body, "document-instance-type")
 
 
 # ---- names
