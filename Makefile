@@ -129,6 +129,7 @@ unit: $(UNIT_BINARIES)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_o := $(verifier_o) $(policy_o)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
+fuzz_client_certificate_o := $(patsubst %,$(BUILD)/obj/server/%.o,client_trust certificate_rule config configured access_load forwarded) $(BUILD)/obj/aws/regions.o
 fuzz_head_o := $(patsubst %,$(BUILD)/obj/server/%.o,head forwarded)
 fuzz_head_l := -lmicrohttpd
 fuzz_sts_o := $(aws_o)

@@ -322,8 +322,7 @@ static bool lines_start(struct program *p, struct complaint *complaint)
 	return p->server.pipeline || complain(complaint, "the pipeline's threads could not be started");
 }
 
-static void listening_log(
-	const char *name, const struct sockaddr_in *address, const struct listener *listener)
+static void listening_log(const char *name, const struct sockaddr_in *address, struct listener *listener)
 {
 	char host[ADDRESS_SIZE] = "";
 	char text[ADDRESS_SIZE + 8];

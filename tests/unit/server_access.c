@@ -590,6 +590,7 @@ static void key_write(const char *path, EVP_PKEY *key, const EVP_CIPHER *cipher)
 	assert_non_null(file);
 	assert_true(PEM_write_PrivateKey(file, key, cipher, (const unsigned char *)"x", 1, NULL, NULL));
 	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(path, 0640), 0);
 }
 
 static void pairs(void **state)
@@ -606,6 +607,9 @@ static void pairs(void **state)
 	assert_check(&own, NOW, NULL, "own.key: No such file");
 	key_write(own.key, shared_key(), NULL);
 	assert_check(&own, NOW, NULL, NULL);
+	assert_int_equal(chmod(own.key, 0641), 0);
+	assert_check(&own, NOW, NULL, "everybody may use this key; run: chmod o=");
+	assert_int_equal(chmod(own.key, 0600), 0);
 	assert_check(&own, NOW + 20 * DAY, "own.pem: the certificate has expired", NULL);
 	assert_check(&own, NOW + 11 * DAY, "an authority or a list is over", NULL);
 	strcpy(own.client_ca, path_of("none.pem"));
