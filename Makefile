@@ -169,8 +169,8 @@ faults: packages-test ## every call on a release's way fails once, and what came
 	@tests/fault/run $(BUILD) $(ONLY)
 
 attacks: packages-test ## one row for each attack of the catalogue: what was sent, expected, came; ONLY="4 12" narrows it
-	@$(MAKE) --no-print-directory -s -j2 programs tools
-	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit
+	@$(MAKE) --no-print-directory -s -j2 programs tools >/dev/null
+	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit >/dev/null
 	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) tests/attacks/run $(ONLY)
 
 mutants: packages-test ## breaks one defence after the other in a copy: its attack's tests have to notice; ONLY=words narrows it

@@ -1,8 +1,9 @@
 """The 44 attacks in words: what each is, what the tests of its number send, what has to come of it. What came is the
-run's to say. `later` is the part that needs PostgreSQL or several members, which this version does not have."""
+run's to say. `later` is the part that needs PostgreSQL, several nodes or several members, which this version does not
+have; with `mostly` that is the larger part, and the row is not called held."""
 import collections
 
-Attack = collections.namedtuple("Attack", "name sent expected later", defaults=("",))
+Attack = collections.namedtuple("Attack", "name sent expected later mostly", defaults=("", False))
 
 DENIED = "403 denied, its own reason in the trail, no seal, no row; then the true instance is served"
 
@@ -56,7 +57,7 @@ ATTACKS = {
                "no answer before the sync, the row is there after it", "a connection cut right after COMMIT (PostgreSQL)"),
     32: Attack("an old database restored", "an older copy put in the place of the database",
                "503, nothing released, until the true one is back",
-               "put there while no node runs: it takes the count of another node, or of a member, to notice"),
+               "put there while no node runs: it takes the count of another node, or of a member, to notice", mostly=True),
     33: Attack("the clock steps", "an hour forward and back, also in mid-request, the window's edges",
                "403 or 401 by the server's clock, one release, then served"),
     34: Attack("requests with two readings", "lengths, encodings, hosts, blanks, folds, NUL, targets, 1,000 headers",

@@ -571,4 +571,4 @@ def test_awscli_lists_profiles_of_a_role():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), rules=[{**RULE, "secrets": SECRETS}, SIGNED, BOUND], ready=store_odd_values))
+    sys.exit(main(globals(), rules=[{**RULE, "secrets": SECRETS}, SIGNED, BOUND], sunk=True, ready=store_odd_values))

@@ -6,15 +6,17 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
 
 import tap
-from stack import ACCOUNT, MODULE, REGION, Stack, wait_for, main
+from stack import ACCOUNT, MEMBER_UID, MODULE, REGION, main, wait_for
 from tap import equal
 
 STACK = None
@@ -185,6 +187,34 @@ def test_attack_30_member_stopped_server_killed_after_the_commit():
           ["release.granted", "release.conflict", "release.repeated"])
     shown = STACK.cli("ledger", "show", instance["id"], "--account", ACCOUNT, "--region", REGION).stdout
     assert "not acknowledged" in shown
+
+
+def test_attack_43_a_token_that_was_made_anew():
+    """Same label, same PIN, another token: it has none of the keys, and nothing is given out by it."""
+    instance, kept = STACK.launch(), STACK.vault / "tokens-kept"
+    tokens = STACK.vault / "tokens"
+    STACK.stop(STACK.member)
+    tokens.rename(kept)
+    tokens.mkdir(mode=0o700)
+    shutil.chown(tokens, kept.stat().st_uid, kept.stat().st_gid)
+    subprocess.run(STACK._as(MEMBER_UID, ["softhsm2-util", "--init-token", "--free", "--label", "vouchsafe-a", "--pin",
+                                          STACK.token_pin, "--so-pin", STACK.token_pin]),
+                   env=STACK.environment(), check=True, capture_output=True)
+    before = STACK.log("member").count('"event":"serving"')
+    try:
+        STACK.start_member()
+        wait_for("member on the new token", lambda: STACK.log("member").count('"event":"serving"') > before)
+        until = time.monotonic() + 3  # the server looks for its member every two seconds, and its canary does not open
+        while time.monotonic() < until:
+            unavailable(instance, "vault-unavailable")
+        assert not burned(instance)
+    finally:
+        STACK.stop(STACK.member)
+        shutil.rmtree(tokens)
+        kept.rename(tokens)
+    STACK.start_member()
+    wait_ready()
+    STACK.granted(instance, KEYS[0])
 
 
 def test_attack_43_member_that_hangs_is_given_up_at_the_deadline():
@@ -460,4 +490,4 @@ def test_it_all_ends_with_zero():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), keys=3, config={"deadline": "2s"}))
+    sys.exit(main(globals(), keys=3, sunk=True, config={"deadline": "2s"}))
