@@ -4,6 +4,7 @@
 #include "server/acknowledge.h"
 #include "server/challenge.h"
 #include "server/config.h"
+#include "server/denials.h"
 #include "server/listener.h"
 #include "server/metrics.h"
 #include "server/query.h"
@@ -38,6 +39,7 @@ enum {
 	VAULT_THREADS = 4,
 	WORKER_THREADS = 2,
 	POLL_MS = 50,
+	SUMMARY_MS = 10000,
 	API_CONNECTIONS_MOST = 40000,
 	OPS_CONNECTIONS_MOST = 512,
 	OPS_PER_ADDRESS = 64,
@@ -167,7 +169,7 @@ static void signals_block(sigset_t *set)
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-/* Waits at most `ms` (-1: for ever). True: the program is told to end. */
+/* Waits at most `ms`. True: the program is told to end. */
 static bool told_to_end(struct program *p, int ms)
 {
 	long long until = pipeline_now() + ms * 1000000LL;
@@ -175,7 +177,7 @@ static bool told_to_end(struct program *p, int ms)
 
 	signals_block(&set);
 	for (;;) {
-		long long left = ms < 0 ? 3600LL * 1000000000 : until - pipeline_now();
+		long long left = until - pipeline_now();
 		struct timespec wait = { .tv_sec = left > 0 ? left / 1000000000 : 0,
 			.tv_nsec = left > 0 ? left % 1000000000 : 0 };
 		int got = sigtimedwait(&set, NULL, &wait);
@@ -187,7 +189,7 @@ static bool told_to_end(struct program *p, int ms)
 			reload_listener(p->ops, "ops");
 			reload_listener(p->api, "api");
 		}
-		if (ms >= 0 && pipeline_now() >= until)
+		if (pipeline_now() >= until)
 			return false;
 	}
 }
@@ -393,7 +395,8 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 		return false;
 	p->server.config = &p->config;
 	p->server.metrics = metrics_new();
-	if (!p->server.metrics)
+	p->server.denials = denials_new();
+	if (!p->server.metrics || !p->server.denials)
 		return complain(complaint, "out of memory");
 	descriptors_allow(&p->config);
 	if (p->config.development)
@@ -433,6 +436,11 @@ static void drain(struct program *p)
 	/* every step gives up at its deadline, so this ends */
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
+	denials_summarise(&p->server, true);
+	while (pipeline_under_way(p->server.pipeline) > 0)
+		told_to_end(p, POLL_MS);
+	if (denials_waiting(p->server.denials))
+		log_line(LOG_ERROR, "event-lost", "name", "release.denials-summarised", NULL);
 }
 
 static void program_leave(struct program *p)
@@ -467,6 +475,7 @@ static void program_end(struct program *p)
 		store_close(p->server.store);
 	rules_free(p->server.rules);
 	metrics_free(p->server.metrics);
+	denials_free(p->server.denials);
 }
 
 int main(int argc, char **argv)
@@ -480,7 +489,8 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	started = program_start(&program, path, &complaint);
 	if (started) {
-		told_to_end(&program, -1);
+		while (!told_to_end(&program, SUMMARY_MS))
+			denials_summarise(&program.server, false);
 		program_leave(&program);
 	} else {
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);

@@ -154,7 +154,7 @@ class Stack:
         self.config = {
             "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s", "limits": {"per_address": 10000},
             "store": "sqlite:%s/vouchsafe.db" % self.state, "policy": "policy.json", "vault": "vault.json",
-            "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}},
+            "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}}, "bucket": {"size": 10000, "per_second": 10000},
                     "endpoints": {"ec2": self.sim.url, "iam": self.sim.url, "sts": self.sim.url}},
             "identity_certificates": "certificates",
             "audit_access": [{"name": "tester", "role": "auditor",

@@ -24,6 +24,7 @@ struct cloud {
 	sem_t arrived, let;
 	unsigned poisonous; /* the instance whose answer nobody can read */
 	unsigned pending; /* the instance that is */
+	unsigned running_after; /* so many calls; 0: never */
 	unsigned per_page; /* instances; 0: all */
 	bool iam_pages, no_such_role, other_instance;
 	atomic_uint ids_max; /* in one call */
@@ -35,6 +36,12 @@ struct text {
 	size_t length;
 	FILE *file;
 };
+
+static bool is_pending(const struct cloud *cloud, unsigned number)
+{
+	return number == cloud->pending &&
+	       (cloud->running_after == 0 || cloud->calls_ec2 <= cloud->running_after);
+}
 
 static void instance_print(FILE *file, const struct cloud *cloud, const char *id, unsigned number)
 {
@@ -60,7 +67,7 @@ static void instance_print(FILE *file, const struct cloud *cloud, const char *id
 		"attachment><privateIpAddressesSet>"
 		"<item><privateIpAddress>10.0.%u.%u</privateIpAddress><primary>true</primary></item>"
 		"</privateIpAddressesSet></item></networkInterfaceSet></item></instancesSet></item>",
-		id, number == cloud->pending ? "pending" : "running", number / 256, number % 256,
+		id, is_pending(cloud, number) ? "pending" : "running", number / 256, number % 256,
 		number / 256, number % 256);
 }
 
@@ -457,6 +464,10 @@ static void roles_cached(void **state)
 
 /* ---- not visible */
 
+#define THROTTLED                                                                                            \
+	"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>m</Message></Error></Errors></"  \
+	"Response>"
+
 static void not_visible(void **state)
 {
 	struct world *world = world_open();
@@ -471,6 +482,63 @@ static void not_visible(void **state)
 	unavailable_for(unknown, REASON_NOT_VISIBLE_YET, "does not show");
 	unavailable_for(pending, REASON_NOT_VISIBLE_YET, "pending");
 	confirmed(fine);
+	world_close(world);
+}
+
+/* It is asked for again meanwhile, and those who come then do not wait for it. */
+static void visible_after_a_while(void **state)
+{
+	struct world *world = world_open();
+	struct aws_counts counts;
+	struct one *late, *fine;
+
+	(void)state;
+	world->cloud.pending = 5;
+	world->cloud.running_after = 3;
+	late = ask(world, 5, 20);
+	fine = ask(world, 6, 20);
+	wait_all(world);
+	confirmed(late);
+	confirmed(fine);
+	aws_counts_get(world->aws, &counts);
+	assert_in_range(counts.calls_ec2, 4, 5); /* the second of them came with the first, or just after */
+	assert_int_equal(counts.failed_ec2, 0);
+	world_close(world);
+}
+
+/* A deadline that comes before EC2 shows it: the answer is the same, and in time. */
+static void not_visible_within_the_deadline(void **state)
+{
+	struct world *world = world_open();
+	struct one *unknown = ask(world, 1000, 0.6);
+	long long began = monotonic_now();
+
+	(void)state;
+	wait_all(world);
+	unavailable_for(unknown, REASON_NOT_VISIBLE_YET, "does not show");
+	assert_in_range((monotonic_now() - began) / 1000000, 0, 5000);
+	world_close(world);
+}
+
+/* AWS has throttled, so our own bucket is empty: who cannot have his turn in time is told at once. */
+static void no_turn_in_time(void **state)
+{
+	struct world *world = world_open();
+	struct one *first, *hurried;
+
+	(void)state;
+	world->cloud.spoiled = (struct fake_reply){ .status = 503, .body = THROTTLED };
+	world->cloud.spoil_ec2 = 1;
+	world->cloud.gates = 1;
+	first = ask(world, 1, 20);
+	sem_wait(&world->cloud.arrived);
+	sem_post(&world->cloud.let);
+	while (world->cloud.calls_ec2 < 2) /* the throttled one is back, and tried again */
+		usleep(1000);
+	hurried = ask(world, 2, 0.02);
+	wait_all(world);
+	confirmed(first);
+	unavailable_for(hurried, REASON_OVERLOADED, "more are waiting");
 	world_close(world);
 }
 
@@ -526,10 +594,6 @@ static void not_ours(void **state)
 }
 
 /* ---- failures */
-
-#define THROTTLED                                                                                            \
-	"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>m</Message></Error></Errors></"  \
-	"Response>"
 
 /* What passes: tried again, and served. */
 static void passing_failures(void **state)
@@ -848,6 +912,9 @@ int main(void)
 		cmocka_unit_test(pages_followed),
 		cmocka_unit_test(roles_cached),
 		cmocka_unit_test(not_visible),
+		cmocka_unit_test(visible_after_a_while),
+		cmocka_unit_test(not_visible_within_the_deadline),
+		cmocka_unit_test(no_turn_in_time),
 		cmocka_unit_test(attack_18_other_instance),
 		cmocka_unit_test(no_such_role),
 		cmocka_unit_test(not_ours),
