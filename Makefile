@@ -62,7 +62,7 @@ vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
 
-.PHONY: help all programs tools demo test faults coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
+.PHONY: help all programs tools demo test faults attacks mutants coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -70,7 +70,7 @@ help: ## this list
 
 all: programs ## build vouchsafed, vouchsafe-vault, vouchsafe-agent and vouchsafe
 programs: $(BINARIES)
-tools: $(BUILD)/aws-sim $(BUILD)/fault/shim.so $(BUILD)/fault/pkcs11.so
+tools: $(BUILD)/aws-sim $(BUILD)/fault/shim.so $(BUILD)/fault/pkcs11.so $(BUILD)/attacks/clock.so
 
 define program
 $(BUILD)/$(1): $$($(1)_o)
@@ -91,6 +91,11 @@ $(BUILD)/fault/%.so: tests/fault/control.c tests/fault/control.h
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(SHIM) -o $@ $(filter %.c,$^) -ldl
+
+$(BUILD)/attacks/%.so: tests/attacks/%.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(SHIM) -o $@ $< -ldl
 
 $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
@@ -188,6 +193,14 @@ fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS
 faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
 	@$(MAKE) --no-print-directory -j2 programs tools
 	@tests/fault/run $(BUILD) $(ONLY)
+
+attacks: packages-test ## one row for each attack of the catalogue: what was sent, expected, came; ONLY="4 12" narrows it
+	@$(MAKE) --no-print-directory -s -j2 programs tools >/dev/null
+	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit >/dev/null
+	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) tests/attacks/run $(ONLY)
+
+mutants: packages-test ## breaks one defence after the other in a copy: its attack's tests have to notice; ONLY=words narrows it
+	@tests/attacks/mutants $(BUILD)/mutants $(ONLY)
 
 coverage: packages-test ## branches of verifier/ and policy/ that their unit tests take
 	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage' \

@@ -182,7 +182,7 @@ static void good_ones(void **state)
 	assert_verdict(verdict_of(trust, &usual, &root, NULL, NOW + DAY - 1), NULL);
 }
 
-static void single_changes(void **state)
+static void attack_41_single_changes(void **state)
 {
 	EVP_PKEY *rsa1024 = EVP_RSA_gen(1024);
 	const struct {
@@ -396,7 +396,7 @@ static void second_bad(void **state)
 
 /* ---- revocation */
 
-static void revoked(void **state)
+static void attack_41_revoked(void **state)
 {
 	static const struct likeness seven = { .serial = 7 }, eight = { .serial = 8 };
 	struct client_trust *with = trust_with_lists((X509_CRL *[]){ list_of(&root, 7, -DAY, DAY), NULL });
@@ -435,7 +435,7 @@ static void list_of_a_stranger(void **state)
 	client_trust_free(with);
 }
 
-static void issuers_revoked(void **state)
+static void attack_41_issuers_revoked(void **state)
 {
 	static const struct likeness like = { .serial = 5 };
 	struct client_trust *with = trust_with_lists((X509_CRL *[]){ list_of(&root, 7, -DAY, DAY), NULL });
@@ -654,7 +654,7 @@ static void rule_add(const char *name, enum access_role role, const char *dns)
 	strcpy(access->certificate.dns, dns);
 }
 
-static void tokens(void **state)
+static void attack_41_tokens(void **state)
 {
 	(void)state;
 	config.n_access = 0;
@@ -695,7 +695,7 @@ static const struct audit_access *who(const char *san, const struct issuer *issu
 	return access;
 }
 
-static void certificates(void **state)
+static void attack_41_certificates(void **state)
 {
 	(void)state;
 	config.n_access = 0;
@@ -755,7 +755,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_ones),
-		cmocka_unit_test(single_changes),
+		cmocka_unit_test(attack_41_single_changes),
 		cmocka_unit_test(bad_issuers),
 		cmocka_unit_test(path_length),
 		cmocka_unit_test(critical_stranger),
@@ -763,16 +763,16 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(largest),
 		cmocka_unit_test(second_bad),
-		cmocka_unit_test(revoked),
+		cmocka_unit_test(attack_41_revoked),
 		cmocka_unit_test(lists_of_another_time),
 		cmocka_unit_test(list_of_a_stranger),
-		cmocka_unit_test(issuers_revoked),
+		cmocka_unit_test(attack_41_issuers_revoked),
 		cmocka_unit_test(authorities_in_files),
 		cmocka_unit_test(broken_files),
 		cmocka_unit_test(broken_lists),
 		cmocka_unit_test(pairs),
-		cmocka_unit_test(tokens),
-		cmocka_unit_test(certificates),
+		cmocka_unit_test(attack_41_tokens),
+		cmocka_unit_test(attack_41_certificates),
 		cmocka_unit_test(threads),
 	};
 

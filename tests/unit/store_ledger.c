@@ -156,7 +156,7 @@ static void acknowledged_and_the_windows_edges(void **state)
 	asked_clear(&asked);
 }
 
-static void another_key_is_a_conflict(void **state)
+static void attack_26_another_key_is_a_conflict(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
 	struct asked asked;
@@ -230,7 +230,7 @@ static void once_per_launch(void **state)
 }
 
 /* ATTACKS 26: a policy that becomes laxer, another role or rule must not re-arm what was granted once. */
-static void a_changed_policy_re_arms_nothing(void **state)
+static void attack_26_a_changed_policy_re_arms_nothing(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
 	struct asked asked;
@@ -594,10 +594,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(same_key_repeats, begin, end),
 		cmocka_unit_test_setup_teardown(repeat_with_a_removed_version_gets_the_newest, begin, end),
 		cmocka_unit_test_setup_teardown(acknowledged_and_the_windows_edges, begin, end),
-		cmocka_unit_test_setup_teardown(another_key_is_a_conflict, begin, end),
+		cmocka_unit_test_setup_teardown(attack_26_another_key_is_a_conflict, begin, end),
 		cmocka_unit_test_setup_teardown(first_use_not_allowed, begin, end),
 		cmocka_unit_test_setup_teardown(once_per_launch, begin, end),
-		cmocka_unit_test_setup_teardown(a_changed_policy_re_arms_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(attack_26_a_changed_policy_re_arms_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_lets_exactly_one_more, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_ends_at_its_time, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_for_one_key, begin, end),

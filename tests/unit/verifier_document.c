@@ -899,7 +899,7 @@ static void sizes_of_content(void **state)
 
 /* ---- bytes in general */
 
-static void cut_and_appended(void **state)
+static void attack_13_cut_and_appended(void **state)
 {
 	static unsigned char twice[2 * BLOB_MAX];
 	static struct blob blob;
@@ -1231,7 +1231,7 @@ static size_t vector(const char *name, char *text, size_t size)
 	return length;
 }
 
-static void genuine_by_its_region_alone(void **state)
+static void attack_11_genuine_by_its_region_alone(void **state)
 {
 	struct anchors *all;
 	struct document document;
@@ -1318,7 +1318,7 @@ static void genuine_bent(void **state)
 }
 
 /* ATTACKS 11: authentic, and yet refused */
-static void genuine_dsa(void **state)
+static void attack_11_genuine_dsa(void **state)
 {
 	struct anchors *own;
 	struct document document;
@@ -1350,7 +1350,7 @@ int main(void)
 		cmocka_unit_test(spellings_of_values),
 		cmocka_unit_test(no_json),
 		cmocka_unit_test(sizes_of_content),
-		cmocka_unit_test(cut_and_appended),
+		cmocka_unit_test(attack_13_cut_and_appended),
 		cmocka_unit_test(every_byte_of_ours),
 		cmocka_unit_test(no_anchor),
 		cmocka_unit_test(attack_14_cost_of_nesting),
@@ -1359,10 +1359,10 @@ int main(void)
 		cmocka_unit_test(every_allocation),
 		cmocka_unit_test(every_allocation_of_a_proof),
 		cmocka_unit_test(plain_ber),
-		cmocka_unit_test(genuine_by_its_region_alone),
+		cmocka_unit_test(attack_11_genuine_by_its_region_alone),
 		cmocka_unit_test(genuine_by_a_misnamed_certificate),
 		cmocka_unit_test(genuine_bent),
-		cmocka_unit_test(genuine_dsa),
+		cmocka_unit_test(attack_11_genuine_dsa),
 	};
 
 	if (!CRYPTO_set_mem_functions(failing_malloc, failing_realloc, plain_free))
