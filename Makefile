@@ -43,7 +43,7 @@ $(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildca
 VAULT_CLIENT := client file frame log node_key setup_client
 vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
 vault_member_o := $(filter-out $(BUILD)/obj/vault/client.o $(BUILD)/obj/vault/node_key.o $(BUILD)/obj/vault/setup_client.o,$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
-server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured access_load)
+server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured configured_tls access_load client_trust)
 server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
 agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
 member_lib_o := $(filter-out $(BUILD)/obj/vault/main.o,$(vault_member_o))
@@ -124,6 +124,8 @@ unit: $(UNIT_BINARIES)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_o := $(verifier_o) $(policy_o)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
+fuzz_head_o := $(patsubst %,$(BUILD)/obj/server/%.o,head forwarded)
+fuzz_head_l := -lmicrohttpd
 fuzz_sts_o := $(aws_o)
 fuzz_sts_l := -lcurl -lxml2
 

@@ -9,6 +9,9 @@ struct http;
 
 struct http_options {
 	const char *ca_file; /* PEM of the roots to trust instead of the system's; NULL: the system's */
+	/* PEM of a client certificate (then what leads to its root), and of its key; NULL both: none. A key
+	 * behind a passphrase is not opened, and nobody is asked for one. */
+	const char *certificate_file, *key_file;
 	const char *user_agent;
 	unsigned connections; /* at most, per host */
 };

@@ -44,7 +44,7 @@ struct http {
 	struct transfer *active, *pool;
 	unsigned n_active, n_pool;
 	struct http_request *stillborn; /* ended before they began; linked by request->transfer */
-	char *ca_file, *user_agent;
+	char *ca_file, *certificate_file, *key_file, *user_agent;
 };
 
 long long monotonic_now(void)
@@ -144,6 +144,8 @@ struct http *http_open(const struct http_options *options)
 		return NULL;
 	}
 	http->ca_file = text_copy(options->ca_file, &failed);
+	http->certificate_file = text_copy(options->certificate_file, &failed);
+	http->key_file = text_copy(options->key_file, &failed);
 	http->user_agent = text_copy(options->user_agent, &failed);
 	http->multi = multi_open();
 	if (failed || !http->multi ||
@@ -183,6 +185,8 @@ void http_close(struct http *http)
 	if (http->multi)
 		curl_multi_cleanup(http->multi);
 	free(http->ca_file);
+	free(http->certificate_file);
+	free(http->key_file);
 	free(http->user_agent);
 	free(http);
 	curl_global_cleanup();
@@ -361,6 +365,14 @@ static bool trust_set(const struct http *http, CURL *easy)
 	       SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }
 
+/* The empty passphrase keeps OpenSSL from asking at the terminal. */
+static bool certificate_set(const struct http *http, CURL *easy)
+{
+	return !http->certificate_file ||
+	       (http->key_file && SET(CURLOPT_SSLCERT, http->certificate_file) &&
+		       SET(CURLOPT_SSLKEY, http->key_file) && SET(CURLOPT_KEYPASSWD, ""));
+}
+
 static bool source_set(CURL *easy, const char *source)
 {
 	char name[64];
@@ -408,9 +420,9 @@ static bool request_form(struct http *http, struct transfer *transfer, long long
 	CURL *easy = transfer->easy;
 
 	if (!url_valid(request->url) || !manners_set(http, transfer) || !trust_set(http, easy) ||
-		!SET(CURLOPT_URL, request->url) || !method_set(easy, request) ||
-		!limits_set(easy, request, now) || !source_set(easy, request->source) ||
-		!headers_set(transfer))
+		!certificate_set(http, easy) || !SET(CURLOPT_URL, request->url) ||
+		!method_set(easy, request) || !limits_set(easy, request, now) ||
+		!source_set(easy, request->source) || !headers_set(transfer))
 		return false;
 	if (request->sign && !signature_set(transfer, request->sign))
 		return false;

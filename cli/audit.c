@@ -7,9 +7,12 @@
 #include "verifier/json.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* The line of `audit query`, as it was typed. */
 struct query_line {
@@ -39,13 +42,14 @@ static bool line_take(struct words words, struct query_line *line, struct compla
 	struct trail_query *query = &line->query;
 	const struct option options[] = { { "--config", &line->place.config, NULL },
 		{ "--url", &line->place.url, NULL }, { "--ca", &line->place.ca, NULL },
-		{ "--token-file", &line->place.token_file, NULL },
-		{ "--instance-id", &query->instance_id, NULL }, { "--role", &query->role, NULL },
-		{ "--event", &query->event, NULL }, { "--outcome", &query->outcome, NULL },
-		{ "--request-id", &query->request_id, NULL }, { "--release-id", &query->release_id, NULL },
-		{ "--since", &line->since, NULL }, { "--until", &line->until, NULL },
-		{ "--limit", &line->limit, NULL }, { "--all", NULL, &line->all },
-		{ "--ascending", NULL, &query->ascending }, { "--json", NULL, &line->json }, { 0 } };
+		{ "--token-file", &line->place.token_file, NULL }, { "--cert", &line->place.cert, NULL },
+		{ "--key", &line->place.key, NULL }, { "--instance-id", &query->instance_id, NULL },
+		{ "--role", &query->role, NULL }, { "--event", &query->event, NULL },
+		{ "--outcome", &query->outcome, NULL }, { "--request-id", &query->request_id, NULL },
+		{ "--release-id", &query->release_id, NULL }, { "--since", &line->since, NULL },
+		{ "--until", &line->until, NULL }, { "--limit", &line->limit, NULL },
+		{ "--all", NULL, &line->all }, { "--ascending", NULL, &query->ascending },
+		{ "--json", NULL, &line->json }, { 0 } };
 
 	return command_line_take(words, options, NULL, 0, complaint) && limit_take(line, complaint) &&
 	       (!line->since || moment_take("--since", line->since, false, &query->since_us, complaint)) &&
@@ -69,7 +73,9 @@ static bool base_of_config(const char *path, char base[TRAIL_BASE_SIZE], struct 
 		if (address.s_addr == htonl(INADDR_ANY))
 			address.s_addr = htonl(INADDR_LOOPBACK);
 		inet_ntop(AF_INET, &address, host, sizeof(host));
-		snprintf(base, TRAIL_BASE_SIZE, "http://%s:%u", host, ntohs(config->ops_listen.sin_port));
+		snprintf(base, TRAIL_BASE_SIZE, "%s://%s:%u",
+			config->ops_tls.certificate[0] ? "https" : "http", host,
+			ntohs(config->ops_listen.sin_port));
 		loaded = trail_url_valid(base, complaint);
 	}
 	free(config);
@@ -81,9 +87,34 @@ static bool token_take(const char *file, struct trail *trail, struct complaint *
 	if (!file)
 		file = getenv("VOUCHSAFE_TOKEN_FILE");
 	if (!file)
-		return complain(
-			complaint, "no token: name its file with --token-file or VOUCHSAFE_TOKEN_FILE");
+		return complain(complaint,
+			"no token: name its file with --token-file or VOUCHSAFE_TOKEN_FILE, or show "
+			"a certificate with --cert and --key");
 	return trail_token_read(file, trail->token, complaint);
+}
+
+static bool file_readable(const char *option, const char *path, struct complaint *complaint)
+{
+	return access(path, R_OK) == 0 || complain(complaint, "%s %s: %s", option, path, strerror(errno));
+}
+
+/* As whom: by exactly one of both. What is typed counts more than the environment. */
+static bool proof_take(const struct trail_place *place, struct trail *trail, struct complaint *complaint)
+{
+	if (!place->cert && !place->key)
+		return token_take(place->token_file, trail, complaint);
+	if (!place->cert || !place->key)
+		return complain(complaint, "--cert and --key go together; name the files of both");
+	if (place->token_file)
+		return complain(
+			complaint, "--cert and --token-file exclude each other; take one of them out");
+	if (strncmp(trail->base, "https://", 8) != 0)
+		return complain(complaint,
+			"--cert: a certificate is shown over TLS alone; write --url https://HOST:PORT");
+	trail->certificate = place->cert;
+	trail->key = place->key;
+	return file_readable("--cert", place->cert, complaint) &&
+	       file_readable("--key", place->key, complaint);
 }
 
 bool trail_open(const struct trail_place *place, struct trail *trail, struct complaint *complaint)
@@ -93,7 +124,7 @@ bool trail_open(const struct trail_place *place, struct trail *trail, struct com
 		return false;
 	trail->base = place->url ? place->url : trail->own;
 	trail->ca = place->ca;
-	return token_take(place->token_file, trail, complaint);
+	return proof_take(place, trail, complaint);
 }
 
 /* ---- what comes out */

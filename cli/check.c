@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* Reads --config and the file; NULL with the exit status in *status. */
 static struct config *config_take(struct words words, int *status)
@@ -120,6 +121,22 @@ static int vault_report(const struct config *config)
 	return loaded ? command_done() : command_failed(&complaint);
 }
 
+static bool tls_report(const struct tls_files *files)
+{
+	struct complaint complaint = { 0 }, warning = { 0 };
+
+	if (!files->certificate[0])
+		return true;
+	if (!config_tls_check(files, time(NULL), &warning, &complaint)) {
+		command_failed(&complaint);
+		return false;
+	}
+	if (warning.text[0])
+		command_note("warning: %s", warning.text);
+	printf("ok: %s%s%s\n", files->certificate, files->client_ca[0] ? ", " : "", files->client_ca);
+	return true;
+}
+
 int run_config_check(struct words words)
 {
 	int status;
@@ -132,6 +149,10 @@ int run_config_check(struct words words)
 		command_note("warning: \"development\": true is for simulated clouds alone");
 	status = policy_report(config);
 	if (vault_report(config) != COMMAND_DONE)
+		status = COMMAND_FAILED;
+	if (!tls_report(&config->tls))
+		status = COMMAND_FAILED;
+	if (!tls_report(&config->ops_tls))
 		status = COMMAND_FAILED;
 	free(config);
 	return status;

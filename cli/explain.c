@@ -109,7 +109,8 @@ int run_policy_explain(struct words words)
 	struct trail_place place = { 0 };
 	const char *id = NULL;
 	const struct option options[] = { { "--config", &place.config, NULL }, { "--url", &place.url, NULL },
-		{ "--ca", &place.ca, NULL }, { "--token-file", &place.token_file, NULL }, { 0 } };
+		{ "--ca", &place.ca, NULL }, { "--token-file", &place.token_file, NULL },
+		{ "--cert", &place.cert, NULL }, { "--key", &place.key, NULL }, { 0 } };
 	struct complaint complaint = { 0 };
 	struct trail trail = { 0 };
 	bool done;

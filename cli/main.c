@@ -28,7 +28,7 @@ static const struct command {
 		"[--instance-id I] [--request-id I] [--release-id I] [--role R] [--event E] [--outcome O] "
 		"[--since T] [--until T] [--limit N | "
 		"--all] "
-		"[--ascending] [--json] [--url URL] [--ca FILE] [--token-file FILE]",
+		"[--ascending] [--json] [--url URL] [--ca FILE] [--token-file FILE | --cert FILE --key FILE]",
 		"ask the ops listener for events of the trail" },
 	{ "audit verify", run_audit_verify, "", "walk the whole chain of events in the store" },
 	{ "certificates list", run_certificates_list, "[--folder DIR]",
@@ -42,7 +42,7 @@ static const struct command {
 		"is the policy right, and what in it is worth a second look?" },
 	{ "policy test", run_policy_test, "", "run the tests that stand in the policy file" },
 	{ "policy explain", run_policy_explain,
-		"REQUEST-OR-RELEASE-ID [--url URL] [--ca FILE] [--token-file FILE]",
+		"REQUEST-OR-RELEASE-ID [--url URL] [--ca FILE] [--token-file FILE | --cert FILE --key FILE]",
 		"every check of one decision, from the trail" },
 };
 

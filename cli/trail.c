@@ -268,7 +268,7 @@ static bool problem_complain(const struct http_request *request, struct complain
 	complain(complaint, "the ops listener answers %d (%s)%s%s%s", request->status,
 		code && printable((struct bytes){ (const unsigned char *)code, strlen(code) }) ? code
 											       : "no code",
-		request->status == 401 ? ": the token is not in audit_access" : "",
+		request->status == 401 ? ": the token or certificate is not in audit_access" : "",
 		detail && printable((struct bytes){ (const unsigned char *)detail, strlen(detail) }) ? ": "
 												     : "",
 		detail && printable((struct bytes){ (const unsigned char *)detail, strlen(detail) }) ? detail
@@ -291,14 +291,16 @@ static bool answer_take(
 static bool target_fetch(
 	const struct trail *trail, const char *url, struct trail_page *page, struct complaint *complaint)
 {
-	const struct http_options options = {
-		.ca_file = trail->ca, .user_agent = "vouchsafe/" VOUCHSAFE_VERSION, .connections = 1
-	};
+	const struct http_options options = { .ca_file = trail->ca,
+		.certificate_file = trail->certificate,
+		.key_file = trail->key,
+		.user_agent = "vouchsafe/" VOUCHSAFE_VERSION,
+		.connections = 1 };
 	char authorization[TOKEN_MAX + 32];
 	const char *const headers[] = { authorization, NULL };
 	struct http_request request = { .method = "GET",
 		.url = url,
-		.headers = headers,
+		.headers = trail->certificate ? NULL : headers,
 		.answer_max = ANSWER_MAX,
 		.deadline = monotonic_now() + TRY_SECONDS * 1000000000LL };
 	struct http *http = http_open(&options);

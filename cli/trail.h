@@ -18,13 +18,14 @@ struct trail {
 	char own[TRAIL_BASE_SIZE]; /* room for a base of trail_open's making */
 	const char *base; /* "http://127.0.0.1:8444", without a "/" at its end */
 	const char *ca; /* NULL: the system's roots */
+	const char *certificate, *key; /* PEM files; NULL: the token instead */
 	char token[TOKEN_MAX + 1];
 };
 
-/* Where to ask, as it was typed; NULL where nothing was: the configuration's ops listener,
- * $VOUCHSAFE_TOKEN_FILE. */
+/* Where to ask and as whom, as it was typed; NULL where nothing was: the configuration's ops listener,
+ * $VOUCHSAFE_TOKEN_FILE. A certificate goes with its key, over https alone, and without a token. */
 struct trail_place {
-	const char *config, *url, *ca, *token_file;
+	const char *config, *url, *ca, *token_file, *cert, *key;
 };
 /* audit.c. The trail must not move afterwards; its token is the caller's to wipe. */
 MUST_USE bool trail_open(const struct trail_place *, struct trail *, struct complaint *);

@@ -25,7 +25,7 @@ static const struct shape {
 	{ REASON_NOT_FOUND, 404, "not-found", 0, "There is nothing here." },
 	{ REASON_METHOD, 405, "method-not-allowed", 0, "That method is not for this." },
 	{ REASON_UNAUTHORIZED, 401, "unauthorized", 0,
-		"Send a bearer token that is configured in audit_access." },
+		"Send a token, or show a client certificate, that audit_access knows." },
 	{ REASON_CHALLENGE, 401, "challenge-expired", 0, "Fetch a new challenge and try again." },
 	{ REASON_RULE_HELD, 503, "overloaded", 60, "Too much is under way." },
 	{ REASON_ALREADY_RELEASED, 409, "already-released", 0, "This instance has had its release." },

@@ -41,6 +41,8 @@ static bool value_valid(struct bytes value)
 /* What a target is made of here; it is matched byte for byte later. */
 static bool target_valid(const char *target)
 {
+	if (!*target)
+		return false;
 	for (; *target; target++)
 		if ((unsigned char)*target <= 0x20 || (unsigned char)*target >= 0x7f)
 			return false;
@@ -76,6 +78,7 @@ void head_begin(
 {
 	*head = (struct head){ .begin = method, .end = version + VERSION_LENGTH };
 	head->refused = strcmp(version, version_wanted) != 0 || !target_valid(target) ||
+			!token_valid((struct bytes){ (const unsigned char *)method, strlen(method) }) ||
 			(uintptr_t)place != (uintptr_t)method + strlen(method) + 1 ||
 			(uintptr_t)version != (uintptr_t)place + strlen(target) + 1;
 }

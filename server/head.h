@@ -4,6 +4,11 @@
  * library is lenient where request smuggling begins, so whatever it has made of the bytes is held against
  * where in its buffer it found it: nothing may be between the parts but what the grammar puts there.
  *
+ * Two things leave no trace: a NUL in the place of a line's CR, and four other bytes where "CR LF CR LF" ends
+ * the head, such as a line of a colon and a line feed. What stands behind them is the same sender's, and
+ * nobody else's: a connection that proxies share between clients carries one request (listener.c), as does
+ * every one with TLS.
+ *
  * Pure: looks at the pointers that it is given, and at the blanks between them. */
 #include "server/forwarded.h"
 #include "verifier/outcome.h"

@@ -169,10 +169,59 @@ static void test_fetch(void **state)
 	assert_non_null(strstr(complaint.text, "no answer"));
 }
 
+/* ---- as whom */
+
+static void assert_not_opened(struct trail_place place, const char *words)
+{
+	struct complaint complaint = { "" };
+	struct trail trail = { 0 };
+
+	assert_false(trail_open(&place, &trail, &complaint));
+	if (!strstr(complaint.text, words))
+		fail_msg("%s, expected: %s", complaint.text, words);
+}
+
+static void test_proofs(void **state)
+{
+	static const char here[] = "conf/policy.json"; /* a file like any other */
+	struct trail_place place = { .url = "https://a.example.com", .ca = "ca", .cert = here, .key = here };
+	struct complaint complaint;
+	struct trail trail = { 0 };
+
+	(void)state;
+	setenv("VOUCHSAFE_TOKEN_FILE", "/nonexistent/token", 1);
+	assert_true(trail_open(&place, &trail, &complaint));
+	assert_string_equal(trail.certificate, here);
+	assert_string_equal(trail.key, here);
+	assert_string_equal(trail.ca, "ca");
+	assert_string_equal(trail.token, "");
+	place.key = NULL;
+	assert_not_opened(place, "--cert and --key go together");
+	place.cert = NULL;
+	assert_not_opened(place, "cannot open the token's file /nonexistent/token");
+	unsetenv("VOUCHSAFE_TOKEN_FILE");
+	assert_not_opened(place, "--token-file or VOUCHSAFE_TOKEN_FILE, or show a certificate");
+	place.key = here;
+	assert_not_opened(place, "--cert and --key go together");
+	place.cert = here;
+	place.token_file = here;
+	assert_not_opened(place, "exclude each other");
+	place.token_file = NULL;
+	place.url = "http://127.0.0.1:1";
+	assert_not_opened(place, "https://HOST:PORT");
+	place.url = "https://127.0.0.1:1";
+	place.cert = "/nonexistent/c.pem";
+	assert_not_opened(place, "--cert /nonexistent/c.pem: No such file");
+	place.cert = here;
+	place.key = "/nonexistent/c.key";
+	assert_not_opened(place, "--key /nonexistent/c.key: No such file");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_pages), cmocka_unit_test(test_bad_pages),
-		cmocka_unit_test(test_urls), cmocka_unit_test(test_tokens), cmocka_unit_test(test_fetch) };
+		cmocka_unit_test(test_urls), cmocka_unit_test(test_tokens), cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_proofs) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

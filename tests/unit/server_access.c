@@ -86,7 +86,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = { "ca.pem", "crl.pem", "other.pem" };
+	static const char *const names[] = { "ca.pem", "crl.pem", "other.pem", "own.pem", "own.key" };
 
 	(void)state;
 	client_trust_free(trust);
@@ -569,6 +569,60 @@ static void broken_lists(void **state)
 	X509_CRL_free(list);
 }
 
+/* ---- the listener's own pair beside them */
+
+static void assert_check(
+	const struct tls_files *from, time_t now, const char *warned, const char *refused_for)
+{
+	struct complaint complaint = { "" }, warning = { "" };
+	bool good = config_tls_check(from, now, &warning, &complaint);
+
+	if (good != !refused_for || !strstr(complaint.text, refused_for ? refused_for : "") ||
+		!warning.text[0] != !warned || !strstr(warning.text, warned ? warned : ""))
+		fail_msg("%s: %s; warned: %s", good ? "good" : "bad", complaint.text, warning.text);
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void key_write(const char *path, EVP_PKEY *key, const EVP_CIPHER *cipher)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(PEM_write_PrivateKey(file, key, cipher, (const unsigned char *)"x", 1, NULL, NULL));
+	assert_int_equal(fclose(file), 0);
+}
+
+static void pairs(void **state)
+{
+	static const struct likeness like = { .extended = "serverAuth", .until = 20 * DAY };
+	X509 *certificate = certificate_of(&like, &root);
+	struct tls_files own = files;
+
+	(void)state;
+	strcpy(own.certificate, path_of("own.pem"));
+	strcpy(own.key, path_of("own.key"));
+	assert_check(&own, NOW, NULL, "own.pem: No such file");
+	pem_write(own.certificate, (X509 *[]){ certificate, root.certificate, NULL }, NULL);
+	assert_check(&own, NOW, NULL, "own.key: No such file");
+	key_write(own.key, shared_key(), NULL);
+	assert_check(&own, NOW, NULL, NULL);
+	assert_check(&own, NOW + 20 * DAY, "own.pem: the certificate has expired", NULL);
+	assert_check(&own, NOW + 11 * DAY, "an authority or a list is over", NULL);
+	strcpy(own.client_ca, path_of("none.pem"));
+	assert_check(&own, NOW, NULL, "none.pem: No such file");
+	own.client_ca[0] = '\0';
+	assert_check(&own, NOW, NULL, NULL);
+	key_write(own.key, root.key, NULL);
+	assert_check(&own, NOW, NULL, "own.key: not the key of the first certificate in");
+	key_write(own.key, shared_key(), EVP_aes_256_cbc());
+	assert_check(&own, NOW, NULL, "without a passphrase");
+	text_write(own.certificate, "nothing\n", 8);
+	assert_check(&own, NOW, NULL, "no certificate in PEM");
+	unlink(own.certificate);
+	unlink(own.key);
+	X509_free(certificate);
+}
+
 /* ---- who it is */
 
 static struct config config;
@@ -712,6 +766,7 @@ int main(void)
 		cmocka_unit_test(authorities_in_files),
 		cmocka_unit_test(broken_files),
 		cmocka_unit_test(broken_lists),
+		cmocka_unit_test(pairs),
 		cmocka_unit_test(tokens),
 		cmocka_unit_test(certificates),
 		cmocka_unit_test(threads),
