@@ -98,6 +98,13 @@ def refused(got, seconds, statuses):
     assert seconds < DEADLINE + 5, "closed after %.1f s" % seconds
 
 
+def refused_behind(got, seconds, statuses):
+    """The same behind a good one, which is served."""
+    good = re.match(rb"HTTP/1\.1 200 .*?\r\n\r\n" + re.escape(LIVE), got, re.S)
+    assert good, "the good one before it: %r" % got[:200]
+    refused(got[good.end():], seconds, statuses)
+
+
 def legal(got, seconds, statuses):
     """Served, and the second after it; or refused, and then that is all."""
     told = answers(got)
@@ -164,6 +171,8 @@ ALONE = {"alone": lambda data: [data]}
 BEFORE = {"before a second": lambda data: [data + SECOND]}
 BOTH = {**ALONE, **BEFORE}
 PIECES = {"in pieces before a second": halves}
+BEHIND = {"behind a good one": lambda data: [get(b"X: " + b"y" * 300) + data + SECOND],
+          "behind a good one, in pieces": lambda data: [get() + data[:len(data) // 3], data[len(data) // 3:] + SECOND]}
 
 
 def plain():
@@ -211,6 +220,11 @@ def test_attack_34_plain_in_pieces():
     judge_all(plain(), refused, REFUSED, PIECES)
 
 
+def test_attack_34_plain_behind_a_good_one():
+    """In the middle of what has been read, where a head has another place than the first one's."""
+    judge_all(plain(), refused_behind, REFUSED, BEHIND)
+
+
 def test_attack_34_over_tls():
     wire = Wire(secure().port, secure().context())
     judge_all(wire, refused, REFUSED, BOTH)
@@ -242,12 +256,16 @@ def test_attack_34_burns_nothing():
                   (length, b"Transfer-Encoding: identity"), (length, b": x"), (length, b"Host: b"), (length, b"X: y\r\n z"),
                   (length, b"X: y\nZ: z"), (length, b"X: \0"), (length + b"\0",), (b"Content-Length : %d" % len(body),)):
         refused(*wire.tell(post(*lines, body=body) + SECOND), (400,))
+    refused_behind(*wire.tell(get() + post(length, b"X: y\nZ: z", body=body) + SECOND), (400,))
     refused(*wire.tell(post(length, body=body, target=b"http://a/v1/releases") + SECOND), (400, 404))
     refused(*wire.tell(post(length, body=body).replace(b"\r\n", b"\n") + SECOND), (400,))
     chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     refused(*wire.tell(post(b"Transfer-Encoding: chunked", body=chunks) + SECOND), (400,))
     equal(STACK.instance_events(instance), [])
-    STACK.granted(instance, KEYS[0])
+    # and where all is well each is answered in its turn
+    told = answers(wire.tell(get() + post(length, body=body) + get() + post(length, body=body) + SECOND)[0])
+    equal([status for status, _, _ in told], [200] * 5)
+    equal([e["event"] for e in STACK.instance_events(instance)], ["release.granted", "release.repeated"])
 
 
 # ---- behind haproxy

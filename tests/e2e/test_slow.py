@@ -6,9 +6,12 @@ import contextlib
 import itertools
 import json
 import pathlib
+import re
 import selectors
 import socket
 import ssl
+import struct
+import subprocess
 import sys
 import threading
 import time
@@ -27,6 +30,7 @@ LIVE = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
 class World:
     secure = None
+    leaving = {}  # by address, the instances of those who go while their request is under way
 
 
 def secure():
@@ -98,14 +102,20 @@ class Slow:
         self.gone = self.gone or time.monotonic() - self.began
 
 
+def address(text):
+    """Of /proc/net/tcp."""
+    return socket.inet_ntoa(bytes.fromhex(text[:8])[::-1]), int(text[9:], 16)
+
+
 def server_side(ports):
     """The connections to these ports that the server has not closed, as (address, port) of the other side; the kernel
     keeps trying to get rid of what was written to one that was closed."""
     held = set()
     for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
         local, remote, state = line.split()[1:4]
-        if int(local[9:], 16) in ports and state in ("01", "08"):
-            held.add((socket.inet_ntoa(bytes.fromhex(remote[:8])[::-1]), int(remote[9:], 16)))
+        # a client elsewhere may have been given the very same port
+        if address(local)[0] == "127.0.0.1" and address(local)[1] in ports and state in ("01", "08"):
+            held.add(address(remote))
     return held
 
 
@@ -265,6 +275,56 @@ def test_attack_35_over_tls():
     wait_for("empty house", lambda: not server_side({stack.port}))
 
 
+def test_attack_35_questions_without_reading_an_answer():
+    """Requests one behind the other for as long as somebody takes them: that ends when the answers do not go."""
+    def flood(one):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one.socket.send(LIVE * 200)
+        return one
+
+    restart(deadline=LONG)
+    with contextlib.closing(flood(Slow("", STACK.port, "127.0.9.1", reads=1)).socket):
+        quiet(STACK, "answers that nobody reads")
+    restart()
+    with Good(STACK):
+        slow = [flood(Slow("asking", STACK.port, source, reads=1)) for source in itertools.islice(addresses(9, 40), 40)]
+        crowd(slow)
+    closed_in_time(slow)
+
+
+def test_who_is_not_slow_is_not_cut():
+    """A connection that is kept busy outlives many deadlines; what is under way is answered at its own."""
+    with contextlib.closing(STACK.connection(source="127.0.9.2")) as kept:
+        kept.connect()
+        own = kept.sock.getsockname()
+        ends = time.monotonic() + 3 * DEADLINE
+        while time.monotonic() < ends:
+            kept.request("GET", "/livez")
+            kept.getresponse().read()
+            time.sleep(DEADLINE / 4)
+        equal(kept.sock.getsockname(), own)
+    STACK.sim.fault("DescribeInstances", "slow", delay_ms=3000 * DEADLINE, times=1)
+    began = time.monotonic()
+    status, _, answer = STACK.release(STACK.launch(), KEYS[0])
+    STACK.sim.clear_faults()
+    equal((status, answer["code"]), (503, "upstream-unavailable"))
+    assert time.monotonic() - began < DEADLINE + LATE, time.monotonic() - began
+
+
+def test_the_end_does_not_wait_for_the_slow():
+    """Not longer than for their deadline: some of them look like requests that will be answered."""
+    source = addresses(9, 40)
+    slow = [Slow(phase, STACK.port, next(source), first) for _ in range(20) for phase, first in
+            (("header", HEADER), ("body", BODY), ("nothing", b""), ("kept", LIVE))]
+    began = time.monotonic()
+    equal(STACK.stop(STACK.server), 0)
+    assert time.monotonic() - began < DEADLINE + LATE, time.monotonic() - began
+    for one in slow:
+        one.socket.close()
+    STACK.start_server()
+
+
 def client_hello():
     """The first flight of a TLS client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -286,8 +346,14 @@ def alive(connection):
     """Does it answer?"""
     try:
         connection.sendall(LIVE)
-        return b'"live"' in connection.recv(65536)
-    except ConnectionError:
+        got = b""
+        while b'"live"' not in got:  # over TLS header and body come by themselves
+            piece = connection.recv(65536)
+            if not piece:
+                return False
+            got += piece
+        return True
+    except (ConnectionError, ssl.SSLError):
         return False
 
 
@@ -339,6 +405,131 @@ def test_trusted_proxies_and_the_ops_listener():
     close(many)
 
 
+def leave_under_way(connection):
+    STACK.sim.fault("DescribeInstances", "slow", delay_ms=200, times=1)
+    body = STACK.release_body(World.leaving[connection.getsockname()[0]], KEYS[0])
+    connection.sendall(b"POST /v1/releases HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d"
+                       b"\r\n\r\n" % len(body) + body)
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def half(connection):
+    connection.shutdown(socket.SHUT_WR)
+
+
+def wait_end(connection):
+    with contextlib.suppress(ConnectionError):
+        while connection.recv(65536):
+            pass
+
+
+# What somebody may do before he goes, each by functions or bytes.
+WAYS = {"nothing": [], "reset": [reset], "half": [half, wait_end], "part of a header": [HEADER],
+        "header, reset": [HEADER, reset], "header, half": [HEADER, half, wait_end], "body": [BODY], "body, reset": [BODY + b"{", reset],
+        "body, half": [BODY, half, wait_end], "malformed": [b"x y z\r\n\r\n", wait_end], "malformed, gone": [b"x\r\n\r\n"],
+        "refused": [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", wait_end], "served": [LIVE], "served, reset": [LIVE, reset],
+        "expired": [HEADER, wait_end], "under way": [leave_under_way], "under way, reset": [leave_under_way, reset],
+        "under way, half": [leave_under_way, half, wait_end], "TLS": [b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"]}
+
+
+def go(way, source, port=None):
+    with contextlib.closing(opened(1, source, port)[0]) as connection:
+        for step in way:
+            with contextlib.suppress(OSError):  # the other side was first
+                connection.sendall(step) if isinstance(step, bytes) else step(connection)
+
+
+def all_go(stack, ways, what):
+    """Each way from an address of its own, twice three at once, which is more than that has places; {address: way}, when
+    all have gone."""
+    places = {"127.0.16.%d" % (i + 1): name for i, name in enumerate(ways)}
+
+    for _ in range(2):
+        with concurrent.futures.ThreadPoolExecutor(3 * len(places)) as pool:
+            list(pool.map(lambda source: what(ways[places[source]], source), list(places) * 3))
+        wait_for("empty house", lambda: not server_side({stack.port}))
+    return places
+
+
+def test_whoever_goes_leaves_his_place():
+    """In whatever way, his address has all its places again, and the listener's count is that of those who are there."""
+    for changes in ({}, {"trusted_proxies": ["127.100.0.0/24"], "forwarded_by": "proxy-protocol"}):
+        restart(deadline="1s", limits={"per_address": 4}, **changes)
+        for i in range(len(WAYS)):
+            source = "127.0.16.%d" % (i + 1)
+            World.leaving[source] = World.leaving.get(source) or STACK.launch(address=source)
+        places = all_go(STACK, WAYS, go)
+        STACK.sim.clear_faults()
+        many = {source: opened(6, source) for source in places}
+        equal({places[source]: sum(alive(c) for c in of_one) for source, of_one in many.items()}, dict.fromkeys(WAYS, 4))
+        equal(connections_open(), {"api": 4.0 * len(WAYS), "ops": 1.0})
+        for of_one in many.values():
+            close(of_one)
+
+
+def test_over_tls_whoever_goes_leaves_his_place():
+    stack = secure()
+    stack.stop(stack.server)
+    stack.write_config(deadline="1s", limits={"per_address": 4})
+    stack.start_server()
+    hello = client_hello()
+    before = {"nothing": [], "reset": [reset], "half": [half, wait_end], "plain": [LIVE, wait_end], "hello": [hello],
+              "hello, reset": [hello, reset], "part of a hello": [hello[:50]], "hello, half": [hello, half, wait_end],
+              "part of a hello, half": [hello[:50], half, wait_end], "hello and noise": [hello + bytes(500), wait_end]}
+    behind = {"a handshake": [], "a handshake, reset": [reset], "header, reset": [HEADER, reset],
+              "body, reset": [BODY, reset], "served, reset": [LIVE, reset], "served": [LIVE, wait_end], "expired": [HEADER, wait_end]}
+
+    def move(way, source):
+        if way in before.values():
+            go(way, source, stack.port)
+            return
+        with contextlib.suppress(OSError), opened(1, source, stack.port)[0] as connection:
+            with stack.context().wrap_socket(connection, server_hostname="127.0.0.1") as tls:
+                for step in way:
+                    tls.sendall(step) if isinstance(step, bytes) else step(tls)
+
+    places = all_go(stack, {**before, **behind}, move)
+    living = dict.fromkeys(places.values(), 0)
+    for source, name in places.items():
+        many = opened(6, source, stack.port)
+        for connection in many:
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                living[name] += alive(stack.context().wrap_socket(connection, server_hostname="127.0.0.1"))
+        close(many)
+    equal(living, dict.fromkeys(living, 4))
+
+
+def connections_open():
+    """As the server counts them, our own included."""
+    connection = STACK.connection(STACK.ops_port)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    return {name: float(n) for name, n in re.findall(r'(?m)^vouchsafe_connections\{listener="(\w+)"\} (\d+)$', text)}
+
+
+def test_forwarded_addresses_have_their_share_of_requests():
+    """Behind a header of a proxy's it is requests that are counted, as the connections are the proxy's."""
+    restart(limits={"per_address": 2}, trusted_proxies=["127.100.0.0/24"], forwarded_by="x-forwarded-for")
+    crowded, other = STACK.launch(), STACK.launch()
+
+    def ask(instance):
+        return STACK.request("POST", "/v1/releases", STACK.release_body(instance, KEYS[0]), "127.100.0.7",
+                             {"Content-Type": "application/json", "X-Forwarded-For": instance["address"]})[::2]
+
+    for _ in range(3):
+        STACK.sim.fault("DescribeInstances", "slow", delay_ms=1000, times=1)
+        with concurrent.futures.ThreadPoolExecutor(9) as pool:
+            told = list(pool.map(ask, [crowded] * 8))
+        equal(sorted(status for status, _ in told), [200] * 2 + [503] * 6)
+        equal({answer["code"] for status, answer in told if status == 503}, {"overloaded"})
+        equal((ask(other)[0], ask(crowded)[0]), (200, 200))
+    STACK.sim.clear_faults()
+
+
 def test_agents_behind_a_proxy_count_by_their_own_address():
     """By the address that the PROXY protocol tells: one agent cannot take what is another's."""
     restart(deadline=LONG, limits={"per_address": 3}, trusted_proxies=["127.100.0.0/24"], forwarded_by="proxy-protocol")
@@ -359,6 +550,13 @@ def quiet(stack, what):
     share = cpu_share(stack.server, 1.5)
     print("# %s: %.1f %% of a processor" % (what, share * 100))
     assert share < IDLE_SHARE, "%s: %.0f %%" % (what, share * 100)
+
+
+def test_the_measure_of_a_processor():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
+        share = cpu_share(spinning, 0.5)
+        spinning.kill()
+    assert share > 3 * IDLE_SHARE, share
 
 
 def test_attack_35_idle_connections_cost_nothing():

@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 
 from authority import Authority
@@ -325,6 +326,33 @@ def test_new_certificates_drop_nobody():
     assert halfway.recv(1)[0] in (0x15, 0x16)  # a hello of its own, or an alert: two hellos do not fit together
     for connection in [*fresh, halfway]:
         connection.close()
+
+
+def test_new_certificates_under_load():
+    """Twenty times anew while clients come and go: none is turned away."""
+    pairs = [STACK.authority.issue("turn-%d" % i, "IP:127.0.0.1,DNS:localhost", "serverAuth") for i in range(2)]
+    client = clients().rows["operator"][0]
+    stopping = threading.Event()
+
+    def come_and_go(port, pair):
+        served = 0
+        while not stopping.is_set():
+            equal(status("/livez" if pair is None else "/readyz?verbose", pair, port=port), 200)
+            served += 1
+        return served
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        comers = [pool.submit(come_and_go, port, pair) for port, pair in
+                  ((STACK.port, None), (STACK.port, None), (STACK.ops_port, None), (STACK.ops_port, client))]
+        try:
+            for i in range(20):
+                STACK.give_pair(pairs[i % 2])
+                reload_all()
+        finally:
+            stopping.set()
+        served = [comer.result() for comer in comers]
+    assert min(served) > 20, served
+    print("# served meanwhile: %s" % served)
 
 
 def verbose():
