@@ -8,7 +8,7 @@ SANITIZE ?= 0
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
 	libsqlite3-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
 PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 iproute2 valgrind prometheus haproxy awscli \
-	python3-botocore python3-jsonschema python3-yaml shellcheck
+	python3-botocore python3-jsonschema python3-yaml shellcheck systemd libseccomp2
 PACKAGES_LINT := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ := $(PACKAGES_BUILD) clang libclang-rt-14-dev
 INSTALL := tests/install-packages
@@ -40,9 +40,9 @@ LINK = $(CC) $(CFLAGS) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now
 # ---- what each program is made of; vault/ is two things (DESIGN.md section 1): the client side and the member
 FOLDERS := verifier aws policy store server agent cli
 $(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(f)/*.c))))
-VAULT_CLIENT := client file frame log node_key setup_client
+VAULT_CLIENT := answer client file frame log node_key setup_client
 vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
-vault_member_o := $(filter-out $(BUILD)/obj/vault/client.o $(BUILD)/obj/vault/node_key.o $(BUILD)/obj/vault/setup_client.o,$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
+vault_member_o := $(filter-out $(patsubst %,$(BUILD)/obj/vault/%.o,answer client node_key setup_client),$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
 server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured configured_tls access_load client_trust)
 server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
 agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
@@ -62,7 +62,7 @@ vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
 
-.PHONY: help all programs tools demo test faults coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
+.PHONY: help all programs tools demo test faults attacks mutants coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -70,7 +70,7 @@ help: ## this list
 
 all: programs ## build vouchsafed, vouchsafe-vault, vouchsafe-agent and vouchsafe
 programs: $(BINARIES)
-tools: $(BUILD)/aws-sim $(BUILD)/fault/shim.so $(BUILD)/fault/pkcs11.so
+tools: $(BUILD)/aws-sim $(BUILD)/fault/shim.so $(BUILD)/fault/pkcs11.so $(BUILD)/attacks/clock.so
 
 define program
 $(BUILD)/$(1): $$($(1)_o)
@@ -91,6 +91,11 @@ $(BUILD)/fault/%.so: tests/fault/control.c tests/fault/control.h
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(SHIM) -o $@ $(filter %.c,$^) -ldl
+
+$(BUILD)/attacks/%.so: tests/attacks/%.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(SHIM) -o $@ $< -ldl
 
 $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
@@ -122,12 +127,38 @@ unit: $(UNIT_BINARIES)
 
 # ---- fuzz targets: tests/fuzz/fuzz_<what>.c, each with replay.c (a test like the others) and with libFuzzer
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# What a target needs beside verifier/ and policy/, where it must be said; and what it stands in for.
+objects = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 fuzz_o := $(verifier_o) $(policy_o)
+fuzz_answer_o := $(call objects,agent/request agent/evidence agent/imds agent/pace aws/sigv4 aws/regions)
+fuzz_config_o := $(server_config_o) $(call objects,server/forwarded aws/regions)
 fuzz_document_l := -Wl,--wrap=PKCS7_verify
-fuzz_head_o := $(patsubst %,$(BUILD)/obj/server/%.o,head forwarded)
+fuzz_client_certificate_o := $(server_config_o) $(call objects,server/certificate_rule server/forwarded aws/regions)
+fuzz_ec2_o := $(aws_o)
+fuzz_ec2_l := -lcurl -lxml2
+fuzz_forwarded_o := $(call objects,server/forwarded)
+fuzz_frame_o := $(call objects,vault/answer vault/frame vault/request)
+fuzz_iam_o := $(aws_o)
+fuzz_head_o := $(call objects,server/head server/forwarded)
 fuzz_head_l := -lmicrohttpd
+fuzz_iam_l := -lcurl -lxml2
+fuzz_key_o := $(call objects,agent/key agent/files)
+fuzz_metadata_o := $(call objects,agent/evidence agent/imds agent/metadata agent/pace aws/sigv4 aws/regions)
+fuzz_open_o := $(call objects,agent/open vault/cms_seal)
+fuzz_payload_o := $(call objects,vault/payload)
+fuzz_pin_o := $(call objects,vault/pin)
+fuzz_proxy_header_o := $(call objects,server/proxy_header)
+fuzz_query_o := $(call objects,server/audit_parameters)
+fuzz_row_o := $(store_o)
+fuzz_row_l := -lsqlite3
+fuzz_setup_o := $(call objects,vault/answer) $(member_lib_o)
+fuzz_setup_l := -lp11-kit -ldl
 fuzz_sts_o := $(aws_o)
 fuzz_sts_l := -lcurl -lxml2
+fuzz_trail_o := $(call objects,cli/trail)
+fuzz_vault_file_o := $(call objects,vault/file)
+fuzz_xml_o := $(aws_o)
+fuzz_xml_l := -lcurl -lxml2
 
 define fuzz
 $(BUILD)/unit/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $(BUILD)/obj/tests/fuzz/replay.o $$(fuzz_o) $$(fuzz_$(1)_o)
@@ -154,13 +185,22 @@ test: packages-test ## install what is missing, build with sanitizers, run every
 
 TARGET ?= $(FUZZ)
 SECONDS ?= 60
-fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each)
+RUNS ?= -1
+fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS=60 (each; RUNS=100000: or so many)
 	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/fuzz SANITIZE=fuzzer CFLAGS='-O1 -g' $(TARGET:%=$(BUILD)/fuzz/fuzz_%)
-	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(TARGET)
+	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(SECONDS) $(RUNS) $(TARGET)
 
 faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
 	@$(MAKE) --no-print-directory -j2 programs tools
 	@tests/fault/run $(BUILD) $(ONLY)
+
+attacks: packages-test ## one row for each attack of the catalogue: what was sent, expected, came; ONLY="4 12" narrows it
+	@$(MAKE) --no-print-directory -s -j2 programs tools >/dev/null
+	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/asan SANITIZE=address CFLAGS='-O1 -g' programs tools unit >/dev/null
+	@BUILD=$(BUILD)/asan PLAIN=$(BUILD) tests/attacks/run $(ONLY)
+
+mutants: packages-test ## breaks one defence after the other in a copy: its attack's tests have to notice; ONLY=words narrows it
+	@tests/attacks/mutants $(BUILD)/mutants $(ONLY)
 
 coverage: packages-test ## branches of verifier/ and policy/ that their unit tests take
 	@$(MAKE) --no-print-directory -s -j2 BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage' \

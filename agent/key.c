@@ -16,11 +16,22 @@ void key_clear(struct key *key)
 	*key = (struct key){ 0 };
 }
 
+/* A key that is encrypted is none of ours; without this OpenSSL asks the console for a passphrase, and the
+ * boot waits for somebody to type. */
+static int no_passphrase(char *text, int size, int writing, void *context)
+{
+	(void)text;
+	(void)size;
+	(void)writing;
+	(void)context;
+	return -1;
+}
+
 /* Exactly one PEM block. */
 static EVP_PKEY *pair_parse(struct bytes pem)
 {
 	BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.length);
-	EVP_PKEY *pair = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+	EVP_PKEY *pair = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 	bool whole = pair && BIO_pending(bio) == 0;
 
 	BIO_free(bio);

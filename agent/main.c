@@ -6,23 +6,28 @@
 #include "agent/exits.h"
 #include "agent/files.h"
 #include "agent/key.h"
-#include "agent/memory.h"
 #include "agent/metadata.h"
 #include "agent/open.h"
 #include "agent/request.h"
 #include "aws/http.h"
 #include "aws/sigv4.h"
 #include "verifier/encoding.h"
+#include "verifier/protect.h"
 
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-/* Everything that lives from one step to the next. */
+/* Room for the largest release twice over (64 KiB a secret, base64, JSON); RLIMIT_MEMLOCK's default allows
+ * just this much. */
+enum { SECURE_HEAP = 8 << 20 };
+
 /* EC2 and the metadata service are eventually consistent: nanoseconds in which a role may still show. */
 #define ROLE_PATIENCE (60 * 1000000000LL)
 
+/* Everything that lives from one step to the next. */
 struct agent {
 	struct arguments arguments;
 	struct folder state, out;
@@ -226,13 +231,16 @@ static void agent_clear(struct agent *agent)
 int main(int argc, char *argv[])
 {
 	static struct agent agent = { .state.fd = -1, .out.fd = -1 };
-	enum outcome hardened = memory_harden();
+	static const struct protection protection = { SECURE_HEAP, MEMORY_JSON_LOCKED };
+	struct complaint unprotected;
+	enum outcome protected = protect_process(&protection, &unprotected);
 	enum agent_exit status;
 
-	if (hardened == FAULT) {
-		say(NULL, "the process could not be hardened");
+	if (protected == FAULT) {
+		say(NULL, unprotected.text);
 		return AGENT_FAULT;
 	}
+	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 	if (!arguments_parse(argc, argv, getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), &agent.arguments,
 		    &agent.complaint)) {
@@ -244,9 +252,9 @@ int main(int argc, char *argv[])
 				     : (void)puts("vouchsafe-agent " VOUCHSAFE_VERSION);
 		return fflush(stdout) == 0 ? AGENT_DONE : AGENT_FAULT;
 	}
-	if (hardened == UNAVAILABLE)
-		say(NULL, "warning: memory cannot be locked; raise RLIMIT_MEMLOCK to 8 MiB to keep secrets "
-			  "out of swap");
+	/* an instance without its secrets is worse than one that has them in swap */
+	if (protected == UNAVAILABLE)
+		say_about("warning: %s", unprotected.text);
 	status = agent_run(&agent);
 	agent_clear(&agent);
 	return status;

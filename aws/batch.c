@@ -1,20 +1,30 @@
-/* EC2 look-ups in batches. A question waits in its group (account and region) while a call is under way and
- * goes out with all others in the next; a lone one goes at once. A call that fails in passing puts its
- * questions back and makes the group pause; an answer that cannot be understood splits its batch in halves,
- * so that one poisonous instance ends up alone. Must never show a question any instance but its own. */
+/* EC2 look-ups in batches. A lone question goes at once; while calls are under way, or the bucket runs low,
+ * questions wait a little in their group (account and region) for others to go with them. A call that fails
+ * in passing puts its questions back and makes the group pause; an answer that cannot be understood splits
+ * its batch in halves, so that one poisonous instance ends up alone. An instance that EC2 does not show yet
+ * is asked for again, with what room the others leave. Must never show a question any instance but its own.
+ */
 #include "aws/batch.h"
 
+#include "aws/bucket.h"
 #include "aws/ec2.h"
+#include "verifier/reasons.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NEWCOMER_PAUSE (300 * 1000000LL) /* nanoseconds */
+#define MILLISECOND 1000000LL /* nanoseconds */
+#define NEWCOMER_PAUSE (300 * MILLISECOND)
 
 enum {
-	SIDE_BY_SIDE_MAX = 4, /* calls of one group, where the ids of a whole batch are waiting */
+	SIDE_BY_SIDE_MAX = 8, /* calls of one group */
+	LINGER_MS = 5, /* how long to wait for others, with a full bucket */
+	LINGER_MOST_MS = 100, /* and with an empty one */
+	PLENTY = 500, /* thousandths of the bucket: above it a lone question does not wait for others */
+	ASKS_MAX = 4, /* for an instance that EC2 does not show yet */
+	AGAIN_MS = 400, /* until it is asked for again; then twice as long, and so on */
 	PAGES_MAX = 20,
 	LONE_TRIES = 2 /* of a batch of one whose answer cannot be understood */
 };
@@ -25,9 +35,13 @@ struct group {
 	struct service ec2, iam;
 	struct question_queue waiting;
 	unsigned n_waiting;
+	long long since; /* the first of them came, or the last call left some of them */
+	/* EC2 has not shown theirs yet, by how often it was asked: so each is in the order of not_before */
+	struct question_queue again[ASKS_MAX];
 	unsigned under_way; /* batches, without the halves of split ones */
 	unsigned failures; /* in a row */
 	long long not_before;
+	struct bucket bucket;
 };
 
 struct batch {
@@ -73,6 +87,9 @@ static bool group_init(struct group *group, const struct aws_settings *settings,
 	group->account = account;
 	group->region = region->name;
 	STAILQ_INIT(&group->waiting);
+	for (unsigned asks = 0; asks < ASKS_MAX; asks++)
+		STAILQ_INIT(&group->again[asks]);
+	bucket_init(&group->bucket, settings->bucket_size, settings->bucket_per_second, monotonic_now());
 	return true;
 }
 
@@ -131,6 +148,13 @@ static void batch_free(struct batch *batch)
 	free(batch);
 }
 
+static void group_clear(struct group *group)
+{
+	queue_free(&group->waiting);
+	for (unsigned asks = 0; asks < ASKS_MAX; asks++)
+		queue_free(&group->again[asks]);
+}
+
 void batches_free(struct batches *batches)
 {
 	struct batch *batch;
@@ -141,7 +165,7 @@ void batches_free(struct batches *batches)
 		batch_free(batch);
 	for (unsigned i = 0; i < batches->n_groups; i++)
 		if (batches->groups[i].account)
-			queue_free(&batches->groups[i].waiting);
+			group_clear(&batches->groups[i]);
 	free(batches->groups);
 	free(batches);
 }
@@ -206,6 +230,18 @@ static unsigned batch_fill(struct batch *batch, struct question_queue *from, uns
 	return n;
 }
 
+/* The first of a queue that is not empty, into a batch with room for it. */
+static void batch_fill_one(struct batch *batch, struct question_queue *from)
+{
+	struct question *question = STAILQ_FIRST(from);
+
+	STAILQ_REMOVE_HEAD(from, held);
+	if (question->asked)
+		(void)batch_take(batch, question, EC2_IDS_MAX);
+	else
+		question_free(question);
+}
+
 /* ---- the end of a batch */
 
 static void queue_fault(struct question_queue *queue, const char *told)
@@ -220,22 +256,48 @@ static void queue_fault(struct question_queue *queue, const char *told)
 	}
 }
 
+/* EC2 is eventually consistent: later it may show more. False: it has been asked often enough. */
+static bool question_again(struct group *group, struct question *question, long long now)
+{
+	long long pause = (AGAIN_MS * MILLISECOND) << question->asks;
+
+	if (++question->asks >= ASKS_MAX || now + pause >= question->deadline)
+		return false;
+	question->unseen = true;
+	question->not_before = now + pause;
+	STAILQ_INSERT_TAIL(&group->again[question->asks], question, held);
+	return true;
+}
+
 /* True: there are claims with EC2's facts. Otherwise it has been answered. */
 static bool question_show(struct question *question, const struct facts *facts)
 {
 	struct confirmation *asked = question->asked;
-	enum outcome visible = confirm_visible(facts, asked->now, &asked->reason);
 
-	if (visible != OK) {
-		question_answer(question, visible);
-		return false;
-	}
 	asked->claims = claims_new();
 	if (!asked->claims || !facts_copy(&asked->claims->facts, facts)) {
 		question_fault(question, "out of memory");
 		return false;
 	}
 	return true;
+}
+
+static void question_deliver(struct batch *batch, struct question *question)
+{
+	struct group *group = batch->group;
+	struct confirmation *asked = question->asked;
+	const struct facts *facts = ec2_answer_find(&batch->answer, asked->assertion->instance_id);
+	enum outcome visible = confirm_visible(facts, asked->now, &asked->reason);
+
+	if (visible == OK && question_show(question, facts)) {
+		profiles_ask(batch->batches->profiles, question, &group->iam);
+		return;
+	}
+	if (visible == UNAVAILABLE && question_again(group, question, monotonic_now()))
+		return;
+	if (question->asked)
+		question_answer(question, visible);
+	question_free(question);
 }
 
 static void batch_deliver(struct batch *batch)
@@ -245,10 +307,8 @@ static void batch_deliver(struct batch *batch)
 	batch->group->failures = 0;
 	while ((question = STAILQ_FIRST(&batch->questions))) {
 		STAILQ_REMOVE_HEAD(&batch->questions, held);
-		if (question->asked &&
-			question_show(question,
-				ec2_answer_find(&batch->answer, question->asked->assertion->instance_id)))
-			profiles_ask(batch->batches->profiles, question, &batch->group->iam);
+		if (question->asked)
+			question_deliver(batch, question);
 		else
 			question_free(question);
 	}
@@ -261,7 +321,10 @@ static void batch_put_back(struct batch *batch)
 	struct group *group = batch->group;
 	struct question *question;
 
-	group->not_before = monotonic_now() + call_pause(++group->failures);
+	group->since = monotonic_now();
+	group->not_before = group->since + call_pause(++group->failures);
+	if (aws_error_throttles(batch->call.code))
+		bucket_drain(&group->bucket, group->since);
 	for (question = STAILQ_FIRST(&batch->questions); question; question = STAILQ_NEXT(question, held))
 		group->n_waiting++;
 	STAILQ_CONCAT(&batch->questions, &group->waiting);
@@ -359,6 +422,7 @@ static void batch_done(struct call *call, enum call_result result)
 
 static void batch_send(struct batch *batch)
 {
+	bucket_take(&batch->group->bucket, monotonic_now());
 	batch->batches->counts->calls++;
 	batch->call.done = batch_done;
 	batch->call.context = batch;
@@ -378,36 +442,106 @@ static struct group *group_find(const struct batches *batches, const struct asse
 	return NULL;
 }
 
+/* When a question that came now would be on its way at the latest, if nothing fails. */
+static long long group_turn(const struct group *group, long long now)
+{
+	unsigned calls_before = group->n_waiting / EC2_IDS_MAX;
+	struct bucket bucket = group->bucket;
+
+	while (calls_before--)
+		bucket_take(&bucket, now);
+	return bucket_ready(&bucket, now);
+}
+
 void batches_ask(struct batches *batches, struct question *question)
 {
 	struct group *group = group_find(batches, question->asked->assertion);
-	long long soon;
+	long long now = monotonic_now();
 
 	if (!group) {
 		question_fault(question, "the account and region are not in aws.accounts");
 		question_free(question);
 		return;
 	}
+	if (question->deadline > now && group_turn(group, now) >= question->deadline) {
+		question_answer(question, unavailable(&question->asked->reason, REASON_OVERLOADED,
+						  "ec2: more are waiting than can be asked for in time"));
+		question_free(question);
+		return;
+	}
+	if (group->n_waiting++ == 0)
+		group->since = now;
 	STAILQ_INSERT_TAIL(&group->waiting, question, held);
-	group->n_waiting++;
 	/* trouble that others had is no reason to let a newcomer's deadline pass: it asks soon, and for all
 	 */
-	soon = monotonic_now() + NEWCOMER_PAUSE;
-	if (group->not_before > soon)
-		group->not_before = soon;
+	if (group->not_before > now + NEWCOMER_PAUSE)
+		group->not_before = now + NEWCOMER_PAUSE;
 }
 
-static bool group_may_send(const struct group *group, long long now)
+/* ---- when to send */
+
+/* The first of those who ask again for an instance, if its time has come at `now`. */
+static struct question_queue *again_due(struct group *group, long long now)
 {
-	if (group->n_waiting == 0 || group->not_before > now)
-		return false;
-	return group->under_way == 0 ||
-	       (group->n_waiting >= EC2_IDS_MAX && group->under_way < SIDE_BY_SIDE_MAX);
+	for (unsigned asks = 1; asks < ASKS_MAX; asks++) {
+		const struct question *first = STAILQ_FIRST(&group->again[asks]);
+
+		if (first && first->not_before <= now)
+			return &group->again[asks];
+	}
+	return NULL;
 }
 
-static void group_send(struct batches *batches, struct group *group)
+static long long again_next(const struct group *group)
+{
+	long long next = LLONG_MAX;
+
+	for (unsigned asks = 1; asks < ASKS_MAX; asks++) {
+		const struct question *first = STAILQ_FIRST(&group->again[asks]);
+
+		if (first && first->not_before < next)
+			next = first->not_before;
+	}
+	return next;
+}
+
+/* The emptier the bucket, the longer one waits for company: so that tokens are there when a storm goes on. */
+static long long group_linger(const struct group *group, long long now)
+{
+	unsigned level = bucket_level(&group->bucket, now);
+
+	if (level >= PLENTY && group->under_way == 0)
+		return 0;
+	return (LINGER_MS + (LINGER_MOST_MS - LINGER_MS) * (1000LL - level) / 1000) * MILLISECOND;
+}
+
+/* When the group's next call goes out, if nobody else comes; LLONG_MAX: nobody waits, or too many calls are
+ * under way. */
+static long long group_next(const struct group *group, long long now)
+{
+	long long next = LLONG_MAX;
+
+	if (group->under_way >= SIDE_BY_SIDE_MAX)
+		return LLONG_MAX;
+	if (group->n_waiting >= EC2_IDS_MAX)
+		next = now;
+	else if (group->n_waiting > 0)
+		next = group->since + group_linger(group, now);
+	else if (bucket_level(&group->bucket, now) >= PLENTY) /* the rest is for those who come first */
+		next = again_next(group);
+	else if (again_next(group) != LLONG_MAX)
+		next = now + LINGER_MOST_MS * MILLISECOND;
+	if (next == LLONG_MAX)
+		return next;
+	if (next < group->not_before)
+		next = group->not_before;
+	return next > bucket_ready(&group->bucket, now) ? next : bucket_ready(&group->bucket, now);
+}
+
+static void group_send(struct batches *batches, struct group *group, long long now)
 {
 	struct batch *batch = batch_new(batches, group, false);
+	struct question_queue *again;
 
 	if (!batch) {
 		queue_fault(&group->waiting, "out of memory");
@@ -415,6 +549,9 @@ static void group_send(struct batches *batches, struct group *group)
 		return;
 	}
 	group->n_waiting -= batch_fill(batch, &group->waiting, EC2_IDS_MAX);
+	group->since = now;
+	while (batch->n_ids < EC2_IDS_MAX && (again = again_due(group, now)))
+		batch_fill_one(batch, again);
 	if (batch->n_ids == 0)
 		batch_free(batch); /* all had been answered */
 	else
@@ -427,11 +564,12 @@ long long batches_advance(struct batches *batches, long long now)
 
 	for (unsigned i = 0; i < batches->n_groups; i++) {
 		struct group *group = &batches->groups[i];
+		long long turn;
 
-		while (group_may_send(group, now))
-			group_send(batches, group);
-		if (group->n_waiting > 0 && group->under_way == 0 && group->not_before < next)
-			next = group->not_before;
+		while ((turn = group_next(group, now)) <= now)
+			group_send(batches, group, now);
+		if (turn < next)
+			next = turn;
 	}
 	return next;
 }

@@ -19,6 +19,8 @@ struct aws_account {
 struct aws_settings {
 	unsigned n_accounts; /* this version: 1, the one that our own credentials belong to */
 	struct aws_account accounts[AWS_ACCOUNTS_MAX];
+	unsigned bucket_size,
+		bucket_per_second; /* calls to EC2, of each account and region (bucket.h); 0: the default */
 	/* Development only: base URLs instead of the compiled hosts ("http://127.0.0.1:5000"); "": the
 	 * compiled ones. */
 	char ec2_endpoint[256], iam_endpoint[256], sts_endpoint[256];

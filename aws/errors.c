@@ -50,18 +50,29 @@ bool aws_error_read(struct bytes answer, const char *namespace, char code[AWS_CO
 	       error_take(&common_outline, "", answer, code);
 }
 
-bool aws_error_passes(const char *code)
+static bool listed(const char *const codes[], const char *code)
 {
-	/* as AWS's own SDKs have them */
+	while (*codes && strcmp(*codes, code) != 0)
+		codes++;
+	return *codes != NULL;
+}
+
+/* Both lists as AWS's own SDKs have them. */
+bool aws_error_throttles(const char *code)
+{
 	static const char *const codes[] = { "RequestLimitExceeded", "Throttling", "ThrottlingException",
 		"ThrottledException", "RequestThrottled", "RequestThrottledException",
 		"EC2ThrottledException", "TooManyRequestsException", "BandwidthLimitExceeded", "SlowDown",
-		"PriorRequestNotComplete", "InternalError", "InternalFailure", "InternalServerError",
-		"ServiceUnavailable", "ServiceFailure", "Unavailable", "RequestTimeout",
-		"RequestTimeoutException" };
+		"PriorRequestNotComplete", NULL };
 
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (strcmp(code, codes[i]) == 0)
-			return true;
-	return false;
+	return listed(codes, code);
+}
+
+bool aws_error_passes(const char *code)
+{
+	static const char *const codes[] = { "InternalError", "InternalFailure", "InternalServerError",
+		"ServiceUnavailable", "ServiceFailure", "Unavailable", "RequestTimeout",
+		"RequestTimeoutException", NULL };
+
+	return aws_error_throttles(code) || listed(codes, code);
 }

@@ -10,6 +10,8 @@ enum { AWS_CODE_SIZE = 64, AWS_ERROR_BYTES_MAX = 64 * 1024 };
  * [A-Za-z0-9.]. Nothing else of the answer is taken, for it may repeat what the request said. */
 bool aws_error_read(struct bytes answer, const char *namespace, char code[AWS_CODE_SIZE]);
 
+/* We ask more often than AWS grants. */
+bool aws_error_throttles(const char *code);
 /* Will the same request be good a moment later: throttled, or a trouble of AWS's own? */
 bool aws_error_passes(const char *code);
 

@@ -74,8 +74,12 @@ void questions_expire(struct questions *all, long long now)
 {
 	struct question *question;
 
-	while ((question = TAILQ_FIRST(&all->open)) && question->deadline <= now)
-		question_give_up(question, "aws", "no answer within the deadline");
+	while ((question = TAILQ_FIRST(&all->open)) && question->deadline <= now) {
+		if (question->unseen)
+			question_answer(question, UNAVAILABLE);
+		else
+			question_give_up(question, "aws", "no answer within the deadline");
+	}
 }
 
 bool queue_sweep(struct question_queue *queue)

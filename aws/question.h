@@ -10,6 +10,9 @@
 struct question {
 	struct confirmation *asked; /* NULL: answered */
 	long long deadline;
+	long long not_before; /* for batch.c: when to ask again for what EC2 did not show */
+	unsigned asks; /* how often it was not shown */
+	bool unseen; /* asked->reason says so already: what its deadline ends with */
 	struct questions *all;
 	TAILQ_ENTRY(question) by_deadline; /* while unanswered */
 	STAILQ_ENTRY(question) held; /* in the one queue that owns it */

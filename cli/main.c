@@ -1,5 +1,6 @@
 /* `vouchsafe`, for operators and auditors: finds the command and runs it. */
 #include "cli/commands.h"
+#include "verifier/protect.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -100,10 +101,16 @@ static int help_of(const struct command *command)
 
 int main(int argc, char *argv[])
 {
+	/* no secret passes here: a value goes from its file straight to a member process, and nothing is
+	 * locked */
+	static const struct protection protection = { .heap = 0 };
 	const struct command *command;
+	struct complaint complaint;
 	struct words words;
 	char typed[80];
 
+	if (protect_process(&protection, &complaint) != OK)
+		return command_failed(&complaint);
 	signal(SIGPIPE, SIG_IGN); /* a member process that dies, or a pager that is left */
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("vouchsafe " VOUCHSAFE_VERSION);

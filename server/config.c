@@ -1,6 +1,7 @@
 /* Configuration: a file becomes a struct, or a complaint with its place. Reads files, and nothing else. */
 #include "server/config.h"
 
+#include "aws/bucket.h"
 #include "aws/regions.h"
 #include "server/access_load.h"
 #include "verifier/encoding.h"
@@ -293,14 +294,34 @@ static bool endpoint_load(
 	return true;
 }
 
+/* AWS grants more where it was asked to. */
+static bool bucket_load(struct config *config, const struct member *aws, struct complaint *complaint)
+{
+	static const char *const known[] = { "size", "per_second", NULL };
+	struct member bucket = member_of(aws, "bucket");
+	struct member size = member_of(&bucket, "size");
+	struct member rate = member_of(&bucket, "per_second");
+	long long tokens = 0;
+	long long per_second = 0;
+
+	if (bucket.value && (!member_object(&bucket, known, complaint) ||
+				    !member_integer(&size, 1, BUCKET_MOST, &tokens, complaint) ||
+				    !member_integer(&rate, 1, BUCKET_MOST, &per_second, complaint)))
+		return false;
+	config->aws.bucket_size = (unsigned)tokens;
+	config->aws.bucket_per_second = (unsigned)per_second;
+	return true;
+}
+
 static bool aws_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
-	static const char *const known[] = { "accounts", "endpoints", NULL };
+	static const char *const known[] = { "accounts", "bucket", "endpoints", NULL };
 	static const char *const services[] = { "ec2", "iam", "sts", NULL };
 	struct member aws = member_of(root, "aws");
 	struct member endpoints = member_of(&aws, "endpoints");
 
-	if (!member_object(&aws, known, complaint) || !accounts_load(config, &aws, complaint))
+	if (!member_object(&aws, known, complaint) || !accounts_load(config, &aws, complaint) ||
+		!bucket_load(config, &aws, complaint))
 		return false;
 	if (!endpoints.value)
 		return true;

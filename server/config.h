@@ -55,8 +55,8 @@ struct anchors *config_anchors(const struct config *, struct complaint *);
  * complaint; the caller owns the reference. */
 struct policy *config_policy(const struct config *, const struct anchors *, struct complaint *);
 
-/* Do a listener's TLS files hold what they should: a certificate with its key, and authorities and lists that
- * load (client_trust.h)? For `vouchsafe config check`. False with a complaint. *warning is filled in with
+/* Do a listener's TLS files hold what they should: a certificate with its key, which not everybody may read,
+ * and authorities and lists that load (client_trust.h)? False with a complaint. *warning is filled in with
  * the first of them that is over at `now`, in seconds since 1970. */
 MUST_USE bool config_tls_check(
 	const struct tls_files *, time_t now, struct complaint *warning, struct complaint *);

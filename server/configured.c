@@ -3,6 +3,7 @@
 #include "server/config.h"
 
 #include "aws/regions.h"
+#include "verifier/protect.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,6 +29,8 @@ unsigned char *config_file_read(const char *path, size_t max, size_t *length, st
 		complain(complaint, "%s: not a regular file of at most %zu bytes", path, max);
 		goto out;
 	}
+	if (!protect_file(&status, path, complaint))
+		goto out;
 	text = malloc((size_t)status.st_size + 1);
 	*length = 0;
 	while (text && *length < (size_t)status.st_size) {

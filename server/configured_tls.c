@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { TLS_FILE_MAX = 1 << 20 };
 
@@ -60,11 +61,20 @@ static EVP_PKEY *key_load(const char *path, struct complaint *complaint)
 	return key;
 }
 
+static bool key_is_private(const char *path, struct complaint *complaint)
+{
+	struct stat status;
+
+	return stat(path, &status) != 0 || !(status.st_mode & S_IRWXO) ||
+	       complain(complaint, "%s: everybody may use this key; run: chmod o= %s", path, path);
+}
+
 static bool pair_check(
 	const struct tls_files *files, time_t now, struct complaint *warning, struct complaint *complaint)
 {
 	X509 *certificate = certificate_load(files->certificate, complaint);
-	EVP_PKEY *key = certificate ? key_load(files->key, complaint) : NULL;
+	EVP_PKEY *key = certificate && key_is_private(files->key, complaint) ? key_load(files->key, complaint)
+									     : NULL;
 	bool pair = key && X509_check_private_key(certificate, key) == 1;
 
 	if (key && !pair)

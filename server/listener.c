@@ -634,6 +634,16 @@ long long listener_not_after(const struct listener *listener)
 	return listener->tls ? tls_not_after(listener->tls) : 0;
 }
 
+long long listener_trust_ends(struct listener *listener)
+{
+	long long ends;
+
+	pthread_mutex_lock(&listener->lock);
+	ends = listener->trust ? client_trust_ends(listener->trust) : 0;
+	pthread_mutex_unlock(&listener->lock);
+	return ends;
+}
+
 void listener_quiesce(struct listener *listener)
 {
 	door_shut(listener->door);

@@ -27,6 +27,9 @@ unsigned short listener_port(const struct listener *);
 MUST_USE bool listener_reload(struct listener *, struct complaint *);
 /* When its certificate ends, seconds since 1970; 0 without TLS. */
 long long listener_not_after(const struct listener *);
+/* When the first of its authorities and lists for clients ends; 0 where it asks for no client certificates.
+ */
+long long listener_trust_ends(struct listener *);
 /* No new connections from now on. */
 void listener_quiesce(struct listener *);
 /* Requests that have begun and not been answered to the last byte. */

@@ -4,6 +4,7 @@
 #include "server/acknowledge.h"
 #include "server/challenge.h"
 #include "server/config.h"
+#include "server/denials.h"
 #include "server/listener.h"
 #include "server/metrics.h"
 #include "server/query.h"
@@ -14,30 +15,29 @@
 #include "server/status.h"
 #include "store/audit.h"
 #include "vault/log.h"
-#include "verifier/memory.h"
+#include "verifier/protect.h"
 #include "verifier/reasons.h"
 #include "verifier/recipient.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
 enum {
-	SECURE_HEAP = 64 * 1024,
+	SECURE_HEAP = 64 * 1024, /* the node key's */
 	VAULT_THREADS = 4,
 	WORKER_THREADS = 2,
 	POLL_MS = 50,
+	SUMMARY_MS = 10000,
 	API_CONNECTIONS_MOST = 40000,
 	OPS_CONNECTIONS_MOST = 512,
 	OPS_PER_ADDRESS = 64,
@@ -115,21 +115,15 @@ static const char *arguments_read(int argc, char **argv)
 	return path;
 }
 
-/* No core dumps, no debugger of the same user; the node key's memory locked. */
-static bool process_protect(struct complaint *complaint)
+/* A program that was started by hand serves, but does not pass for one that is confined. */
+static void protections_look(void)
 {
-	const struct rlimit none = { 0, 0 };
+	char absent[PROTECT_TEXT];
 
-	umask(077);
-	if (!memory_watch())
-		return complain(complaint, "OpenSSL was used before its memory could be watched");
-	if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
-		return complain(complaint, "core dumps could not be switched off: %s", strerror(errno));
-	if (CRYPTO_secure_malloc_init(SECURE_HEAP, 16) != 1)
-		return complain(complaint,
-			"no locked memory for the node key; allow it (RLIMIT_MEMLOCK, in systemd "
-			"LimitMEMLOCK=1M)");
-	return true;
+	protect_absent(absent);
+	if (absent[0])
+		log_line(LOG_WARNING, "protections-absent", "text", absent, "mend",
+			"start it by its unit, conf/systemd/vouchsafed.service", NULL);
 }
 
 /* A descriptor for each waiting agent: as many as the system allows, where a shell or container starts us
@@ -167,7 +161,7 @@ static void signals_block(sigset_t *set)
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-/* Waits at most `ms` (-1: for ever). True: the program is told to end. */
+/* Waits at most `ms`. True: the program is told to end. */
 static bool told_to_end(struct program *p, int ms)
 {
 	long long until = pipeline_now() + ms * 1000000LL;
@@ -175,7 +169,7 @@ static bool told_to_end(struct program *p, int ms)
 
 	signals_block(&set);
 	for (;;) {
-		long long left = ms < 0 ? 3600LL * 1000000000 : until - pipeline_now();
+		long long left = until - pipeline_now();
 		struct timespec wait = { .tv_sec = left > 0 ? left / 1000000000 : 0,
 			.tv_nsec = left > 0 ? left % 1000000000 : 0 };
 		int got = sigtimedwait(&set, NULL, &wait);
@@ -187,7 +181,7 @@ static bool told_to_end(struct program *p, int ms)
 			reload_listener(p->ops, "ops");
 			reload_listener(p->api, "api");
 		}
-		if (ms >= 0 && pipeline_now() >= until)
+		if (pipeline_now() >= until)
 			return false;
 	}
 }
@@ -322,8 +316,7 @@ static bool lines_start(struct program *p, struct complaint *complaint)
 	return p->server.pipeline || complain(complaint, "the pipeline's threads could not be started");
 }
 
-static void listening_log(
-	const char *name, const struct sockaddr_in *address, const struct listener *listener)
+static void listening_log(const char *name, const struct sockaddr_in *address, struct listener *listener)
 {
 	char host[ADDRESS_SIZE] = "";
 	char text[ADDRESS_SIZE + 8];
@@ -389,14 +382,15 @@ static bool listeners_start(struct program *p, struct complaint *complaint)
 
 static bool program_start(struct program *p, const char *path, struct complaint *complaint)
 {
-	if (!process_protect(complaint) || !cryptography_ready(complaint) ||
-		!config_load(path, &p->config, complaint))
+	if (!cryptography_ready(complaint) || !config_load(path, &p->config, complaint))
 		return false;
 	p->server.config = &p->config;
 	p->server.metrics = metrics_new();
-	if (!p->server.metrics)
+	p->server.denials = denials_new();
+	if (!p->server.metrics || !p->server.denials)
 		return complain(complaint, "out of memory");
 	descriptors_allow(&p->config);
+	protections_look();
 	if (p->config.development)
 		log_line(LOG_WARNING, "development", "text",
 			"\"development\": true: AWS's answers may come from anyone; never for real secrets",
@@ -434,6 +428,11 @@ static void drain(struct program *p)
 	/* every step gives up at its deadline, so this ends */
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
+	denials_summarise(&p->server, true);
+	while (pipeline_under_way(p->server.pipeline) > 0)
+		told_to_end(p, POLL_MS);
+	if (denials_waiting(p->server.denials))
+		log_line(LOG_ERROR, "event-lost", "name", "release.denials-summarised", NULL);
 }
 
 static void program_leave(struct program *p)
@@ -468,20 +467,25 @@ static void program_end(struct program *p)
 		store_close(p->server.store);
 	rules_free(p->server.rules);
 	metrics_free(p->server.metrics);
+	denials_free(p->server.denials);
 }
 
 int main(int argc, char **argv)
 {
-	const char *path = arguments_read(argc, argv);
+	static const struct protection protection = { .heap = SECURE_HEAP };
 	struct complaint complaint = { "" };
+	const bool protected = protect_process(&protection, &complaint) == OK;
+	const char *path = arguments_read(argc, argv);
 	static struct program program;
 	sigset_t set;
 	bool started;
 
+	umask(077);
 	signals_block(&set);
-	started = program_start(&program, path, &complaint);
+	started = protected && program_start(&program, path, &complaint);
 	if (started) {
-		told_to_end(&program, -1);
+		while (!told_to_end(&program, SUMMARY_MS))
+			denials_summarise(&program.server, false);
 		program_leave(&program);
 	} else {
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);

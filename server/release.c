@@ -4,6 +4,7 @@
 #include "server/release.h"
 
 #include "server/answer.h"
+#include "server/denials.h"
 #include "server/metrics.h"
 #include "server/record.h"
 #include "server/server.h"
@@ -110,8 +111,8 @@ static enum outcome decide(struct work *work)
 	return outcome;
 }
 
-/* What has been parsed owes a line of the trail, granted or refused. What is merely unavailable does not, nor
- * does a challenge that is too old. */
+/* What has been parsed owes a line of the trail, granted or refused, but for denials by the hundred
+ * (denials.h). What is merely unavailable does not, nor does a challenge that is too old. */
 static bool owe(struct request *request, struct record *record)
 {
 	struct release *r = (struct release *)request;
@@ -120,6 +121,9 @@ static bool owe(struct request *request, struct record *record)
 		return false;
 	if (record->outcome == REFUSED && strcmp(record->reason.code, REASON_CHALLENGE) == 0)
 		return false; /* nothing is decided: it comes again with another */
+	if (record->outcome == REFUSED && !denials_admit(request->server->denials, request->peer,
+						  r->confirmation.claims != NULL, request->now_us))
+		return false;
 	record->kind = RECORD_RELEASE;
 	record->assertion = &r->assertion;
 	record->recipient = &r->recipient;

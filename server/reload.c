@@ -64,16 +64,21 @@ void reload(struct server *server)
 	snapshot_clear(&rules);
 }
 
-void reload_warn_listener(const struct listener *listener, const char *name)
+static void warn_end(const char *event, const char *name, long long not_after)
 {
-	long long not_after = listener_not_after(listener);
 	char until[TIMESTAMP_SIZE];
 
 	if (!not_after || not_after > time(NULL) + LISTENER_WARNING)
 		return;
 	timestamp_encode(not_after * 1000000, until);
-	log_line(LOG_WARNING, "tls-certificate-expires", "listener", name, "not_after", until, "mend",
-		"renew it and send SIGHUP", NULL);
+	log_line(LOG_WARNING, event, "listener", name, "not_after", until, "mend", "renew it and send SIGHUP",
+		NULL);
+}
+
+void reload_warn_listener(struct listener *listener, const char *name)
+{
+	warn_end("tls-certificate-expires", name, listener_not_after(listener));
+	warn_end("tls-client-trust-expires", name, listener_trust_ends(listener));
 }
 
 void reload_listener(struct listener *listener, const char *name)

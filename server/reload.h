@@ -12,6 +12,6 @@ void reload(struct server *);
 void reload_warn(struct server *);
 /* The same for a listener's certificates; `name` for the log. */
 void reload_listener(struct listener *, const char *name);
-void reload_warn_listener(const struct listener *, const char *name);
+void reload_warn_listener(struct listener *, const char *name);
 
 #endif

@@ -2,15 +2,13 @@
  * that it was admitted under. */
 #include "server/rules.h"
 
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct rules {
 	pthread_mutex_t mutex;
 	struct snapshot now;
-	unsigned char challenge_key[CHALLENGE_KEY_SIZE];
+	const unsigned char *challenge_key; /* the vault's, in locked memory */
 };
 
 void snapshot_clear(struct snapshot *snapshot)
@@ -34,7 +32,6 @@ void rules_free(struct rules *rules)
 	if (!rules)
 		return;
 	snapshot_clear(&rules->now);
-	OPENSSL_cleanse(rules->challenge_key, sizeof(rules->challenge_key));
 	pthread_mutex_destroy(&rules->mutex);
 	free(rules);
 }
@@ -60,7 +57,7 @@ bool rules_load(struct rules *rules, const struct config *config, struct complai
 
 void rules_set_challenge_key(struct rules *rules, const unsigned char key[CHALLENGE_KEY_SIZE])
 {
-	memcpy(rules->challenge_key, key, CHALLENGE_KEY_SIZE);
+	rules->challenge_key = key;
 	anchors_set_challenge_key(rules->now.anchors, key);
 }
 

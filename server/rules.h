@@ -21,7 +21,7 @@ void rules_free(struct rules *);
 /* Loads both from the files that the configuration names, and takes them over if both are good; otherwise the
  * old ones stay, and the complaint says why. */
 MUST_USE bool rules_load(struct rules *, const struct config *, struct complaint *);
-/* The key of challenges, for what is loaded and what will be. Before anything listens. */
+/* The key of challenges, for what is loaded and what will be; borrowed. Before anything listens. */
 void rules_set_challenge_key(struct rules *, const unsigned char key[CHALLENGE_KEY_SIZE]);
 /* After the first rules_load that succeeded. */
 struct snapshot rules_get(struct rules *);

@@ -23,6 +23,7 @@ struct server {
 	struct vault *vault;
 	struct pipeline *pipeline;
 	struct metrics *metrics;
+	struct denials *denials; /* the committer's */
 	struct connections *api_connections, *ops_connections;
 	enum stage stage; /* atomic */
 };

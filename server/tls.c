@@ -3,15 +3,12 @@
  * only when no handshake of its time can be under way any more. */
 #include "server/tls.h"
 
-#include <errno.h>
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 enum {
@@ -86,14 +83,10 @@ static bool chain_load(struct pair *pair, const char *path, struct complaint *co
 static bool key_load(struct pair *pair, const char *path, struct complaint *complaint)
 {
 	size_t length = 0;
-	struct stat status;
-	unsigned char *text;
+	unsigned char *text = config_file_read(path, FILE_MAX, &length, complaint);
 	gnutls_datum_t pem;
 	int error;
 
-	if (stat(path, &status) == 0 && (status.st_mode & S_IRWXO))
-		return complain(complaint, "%s: everybody may read this key; run: chmod o= %s", path, path);
-	text = config_file_read(path, FILE_MAX, &length, complaint);
 	if (!text)
 		return false;
 	pem = (gnutls_datum_t){ text, (unsigned)length };
@@ -106,38 +99,16 @@ static bool key_load(struct pair *pair, const char *path, struct complaint *comp
 				     path, gnutls_strerror(error));
 }
 
-/* Is the key that of the certificate? */
-static bool pair_fits(const struct pair *pair)
-{
-	unsigned char of_key[64], of_certificate[64];
-	size_t n_key = sizeof(of_key);
-	size_t n_certificate = sizeof(of_certificate);
-	gnutls_pubkey_t public = NULL;
-	bool fits;
-
-	if (gnutls_pubkey_init(&public) != 0)
-		return false;
-	fits = gnutls_pubkey_import_privkey(public, pair->key, 0, 0) == 0 &&
-	       gnutls_pubkey_get_key_id(public, GNUTLS_KEYID_USE_SHA256, of_key, &n_key) == 0 &&
-	       gnutls_pubkey_get_key_id(
-		       pair->chain[0].pubkey, GNUTLS_KEYID_USE_SHA256, of_certificate, &n_certificate) == 0 &&
-	       n_key == n_certificate && memcmp(of_key, of_certificate, n_key) == 0;
-	gnutls_pubkey_deinit(public);
-	return fits;
-}
-
 static struct pair *pair_load(const struct tls_files *files, struct complaint *complaint)
 {
 	struct pair *pair = calloc(1, sizeof(*pair));
+	struct complaint over = { "" }; /* who opened it says so: tls_not_after */
 
-	if (!pair) {
+	if (!pair)
 		complain(complaint, "out of memory");
-	} else if (chain_load(pair, files->certificate, complaint) && key_load(pair, files->key, complaint)) {
-		if (pair_fits(pair))
-			return pair;
-		complain(complaint, "%s: not the key of the first certificate in %s", files->key,
-			files->certificate);
-	}
+	else if (config_tls_check(files, time(NULL), &over, complaint) &&
+		 chain_load(pair, files->certificate, complaint) && key_load(pair, files->key, complaint))
+		return pair;
 	pair_free(pair);
 	return NULL;
 }

@@ -92,13 +92,22 @@ static void page_bind(struct query *query, const struct page *page)
 		query_text(query, 10, filter->release_id);
 }
 
-/* One row more than asked for tells whether others follow. */
-static bool page_rows(struct query *query, struct page *page)
+static bool event_whole(const struct audit_event *event)
+{
+	unsigned char hash[32];
+
+	return event_hash(event->text, hash) && memcmp(hash, event->hash, sizeof(hash)) == 0;
+}
+
+/* One row more than asked for tells whether others follow. A row whose bytes are not those that were hashed
+ * ends it all: which one, and since when, `vouchsafe audit verify` says. */
+static bool page_rows(struct store *store, struct query *query, struct page *page)
 {
 	struct audit_event event;
+	bool whole = true;
 	unsigned n = 0;
 
-	while (query_step(query) == STEP_ROW) {
+	while (whole && query_step(query) == STEP_ROW) {
 		if (n++ == page->filter->limit) {
 			*page->more = true;
 			break;
@@ -106,10 +115,13 @@ static bool page_rows(struct query *query, struct page *page)
 		event.seq = column_integer(query, 0);
 		event.text = column_bytes(query, 1);
 		column_exactly(query, 2, event.hash, sizeof(event.hash));
-		if (!page->row(page->context, &event))
+		whole = event_whole(&event);
+		if (!whole || !page->row(page->context, &event))
 			break;
 	}
-	return query_end(query);
+	return query_end(query) &&
+	       (whole || sql_complain(store->sql,
+				 "an event is not what was hashed: run `vouchsafe audit verify`"));
 }
 
 static enum outcome page_body(struct store *store, struct head *head, void *context, struct reason *reason)
@@ -132,7 +144,7 @@ static enum outcome page_body(struct store *store, struct head *head, void *cont
 	query = sql_query_once(store->sql, text);
 	if (query)
 		page_bind(query, page);
-	return page_rows(query, page) ? OK : store_failed(store, reason);
+	return page_rows(store, query, page) ? OK : store_failed(store, reason);
 }
 
 enum outcome audit_query(struct store *store, const struct audit_filter *filter,

@@ -47,6 +47,27 @@ static bool kind_is_vaults(const char *kind)
 	return strcmp(kind, "node") == 0 || strcmp(kind, "canary") == 0;
 }
 
+static bool wrap_valid(const struct wrap *wrap)
+{
+	return name_valid(wrap->member) && wrap->generation >= 1 && wrap->length >= 1 &&
+	       wrap->length <= WRAP_MAX;
+}
+
+/* Of the form that envelopes are kept in; what is inside only a member can tell. */
+static bool envelope_valid(const struct envelope *envelope)
+{
+	if (!name_valid(envelope->name) || !name_valid(envelope->kind) || envelope->version < 1 ||
+		envelope->version > INT_MAX)
+		return false;
+	if (!envelope->text || envelope->text_length < TAG_SIZE ||
+		envelope->text_length > SECRET_BYTES_MAX + TAG_SIZE || envelope->n_wraps > MEMBERS_MAX)
+		return false;
+	for (unsigned i = 0; i < envelope->n_wraps; i++)
+		if (!wrap_valid(&envelope->wraps[i]))
+			return false;
+	return true;
+}
+
 /* ---- reading; within a transaction */
 
 static bool wraps_read(struct store *store, struct envelope *envelope)
@@ -61,8 +82,8 @@ static bool wraps_read(struct store *store, struct envelope *envelope)
 		struct bytes bytes = column_bytes(query, 2);
 
 		column_text(query, 0, wrap->member, sizeof(wrap->member));
-		wrap->generation = (unsigned)column_integer(query, 1);
-		wrap->length = bytes.length <= sizeof(wrap->bytes) ? bytes.length : 0;
+		wrap->generation = column_count(query, 1);
+		wrap->length = bytes.length <= sizeof(wrap->bytes) ? bytes.length : 0; /* none: not valid */
 		if (wrap->length > 0)
 			memcpy(wrap->bytes, bytes.data, wrap->length);
 	}
@@ -73,7 +94,7 @@ static bool row_take(struct query *query, struct envelope *envelope)
 {
 	struct bytes text = column_bytes(query, 3);
 
-	envelope->version = (unsigned)column_integer(query, 0);
+	envelope->version = column_count(query, 0);
 	column_text(query, 1, envelope->kind, sizeof(envelope->kind));
 	column_exactly(query, 2, envelope->nonce, sizeof(envelope->nonce));
 	envelope->text = malloc(text.length > 0 ? text.length : 1);
@@ -107,6 +128,9 @@ static bool envelope_read(
 		good = row_take(query, envelope);
 	}
 	good = query_end(query) && good && (!*found || wraps_read(store, envelope));
+	if (good && *found && !envelope_valid(envelope))
+		good = sql_complain(
+			store->sql, "a stored envelope is not of the form that it was written in");
 	if (!good)
 		envelope_clear(envelope);
 	return good;
@@ -190,7 +214,8 @@ static bool last_version(struct store *store, const char *name, long long *last)
 	query_text(query, 1, name);
 	if (query_step(query) == STEP_ROW)
 		*last = column_integer(query, 0);
-	return query_end(query);
+	return query_end(query) &&
+	       (*last >= 0 || sql_complain(store->sql, "a stored version number is below 0"));
 }
 
 static enum outcome next_body(struct store *store, struct head *head, void *context, struct reason *reason)
@@ -365,20 +390,6 @@ static enum outcome put_body(struct store *store, struct head *head, void *conte
 		return OK;
 	snprintf(secret.name, sizeof(secret.name), "%s", envelope->name);
 	return change_event(store, head, change, "secret.stored", &secret, 1, reason);
-}
-
-static bool envelope_valid(const struct envelope *envelope)
-{
-	if (!name_valid(envelope->name) || !envelope->kind[0] || envelope->version < 1 ||
-		envelope->version > INT_MAX)
-		return false;
-	if (!envelope->text || envelope->text_length < TAG_SIZE ||
-		envelope->text_length > SECRET_BYTES_MAX + TAG_SIZE || envelope->n_wraps > MEMBERS_MAX)
-		return false;
-	for (unsigned i = 0; i < envelope->n_wraps; i++)
-		if (envelope->wraps[i].length < 1 || envelope->wraps[i].length > WRAP_MAX)
-			return false;
-	return true;
 }
 
 enum outcome store_envelope_put(struct store *store, const struct envelope *envelope, const char *actor,

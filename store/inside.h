@@ -47,6 +47,9 @@ typedef enum outcome transaction(struct store *, struct head *, void *context, s
 MUST_USE enum outcome store_transaction(
 	struct store *, enum sql_use, transaction *body, void *context, struct reason *);
 
+/* A column that counts something: 1 up to INT_MAX, and 0 for whatever else stands there. */
+unsigned column_count(struct query *, int column);
+
 /* For the events of commands alone: requests bring their time. */
 long long store_clock_us(void);
 

@@ -11,6 +11,12 @@ struct pinning {
 	long long now_us;
 };
 
+static bool pin_valid(const struct member_pin *pin)
+{
+	return name_valid(pin->member) && pin->vault[0] && pin->generation >= 1 && pin->iv_mode >= IV_HOST &&
+	       pin->iv_mode <= IV_FILLED;
+}
+
 static bool member_read(struct store *store, const char *member, struct member_pin *pin, bool *found)
 {
 	struct query *query = sql_query(store->sql, "SELECT vault, member, token_serial, generation, key_id, "
@@ -23,11 +29,14 @@ static bool member_read(struct store *store, const char *member, struct member_p
 		column_text(query, 0, pin->vault, sizeof(pin->vault));
 		column_text(query, 1, pin->member, sizeof(pin->member));
 		column_text(query, 2, pin->token_serial, sizeof(pin->token_serial));
-		pin->generation = (unsigned)column_integer(query, 3);
+		pin->generation = column_count(query, 3);
 		column_text(query, 4, pin->key_id, sizeof(pin->key_id));
-		pin->iv_mode = (enum iv_mode)column_integer(query, 5);
+		pin->iv_mode = (enum iv_mode)column_count(query, 5);
 	}
-	return query_end(query);
+	if (!query_end(query))
+		return false;
+	return !*found || pin_valid(pin) ||
+	       sql_complain(store->sql, "a stored pin is not of the form that it was written in");
 }
 
 static enum outcome member_get_body(

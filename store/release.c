@@ -7,6 +7,7 @@
 #include "verifier/encoding.h"
 #include "verifier/reasons.h"
 
+#include <limits.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,24 +36,31 @@ static void secrets_write(const struct item *item, char text[LEDGER_SECRETS_SIZE
 			item->secrets[i].name, item->secrets[i].version);
 }
 
+/* "name:version" up to the end or a comma; *text is behind it then. */
+static bool secret_read(const char **text, struct secret_version *secret)
+{
+	size_t length = strcspn(*text, ":");
+	const char *number = *text + length + 1;
+	unsigned long version;
+	char *end;
+
+	if (length >= sizeof(secret->name) || (*text)[length] != ':' || *number < '1' || *number > '9')
+		return false;
+	snprintf(secret->name, sizeof(secret->name), "%.*s", (int)length, *text);
+	version = strtoul(number, &end, 10);
+	secret->version = (unsigned)version;
+	*text = end;
+	return secret_name_valid(secret->name) && version <= INT_MAX && (*end == ',' || *end == '\0');
+}
+
 /* "name:version,..." as secrets_write wrote it. */
 static bool secrets_read(const char *text, struct item *item)
 {
 	item->n_secrets = 0;
-	while (*text) {
-		struct secret_version *secret = &item->secrets[item->n_secrets];
-		size_t length = strcspn(text, ":");
-		char *end;
-
-		if (item->n_secrets == SECRETS_MAX || length >= sizeof(secret->name) || text[length] != ':')
+	do {
+		if (item->n_secrets == SECRETS_MAX || !secret_read(&text, &item->secrets[item->n_secrets++]))
 			return false;
-		snprintf(secret->name, sizeof(secret->name), "%.*s", (int)length, text);
-		secret->version = (unsigned)strtoul(text + length + 1, &end, 10);
-		item->n_secrets++;
-		text = *end == ',' ? end + 1 : end;
-		if (*end != '\0' && *end != ',')
-			return false;
-	}
+	} while (*text++ == ',');
 	return true;
 }
 

@@ -483,7 +483,7 @@ void column_text(struct query *query, int column, char *to, size_t size)
 	struct bytes bytes = column_bytes(query, column);
 
 	to[0] = '\0';
-	if (bytes.length >= size) {
+	if (bytes.length >= size || (bytes.length > 0 && memchr(bytes.data, '\0', bytes.length))) {
 		column_unfit(query);
 		return;
 	}

@@ -319,6 +319,13 @@ void store_rollback(struct store *store)
 	sql_rollback(store->sql);
 }
 
+unsigned column_count(struct query *query, int column)
+{
+	long long number = column_integer(query, column);
+
+	return number >= 1 && number <= INT_MAX ? (unsigned)number : 0;
+}
+
 bool store_commit(struct store *store, const struct head *head, struct reason *reason)
 {
 	if (!sql_commit(store->sql)) {

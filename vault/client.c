@@ -1,7 +1,7 @@
 /* vouchsafed's side of the vault. One monitor thread for each member keeps its state, and callers of
  * vault_seal use a few warm connections beside it. A member is believed to be up only while its canary opens.
  * Must never wait beyond a deadline, and never hold a plaintext but the node key's. */
-#include "vault/frame.h"
+#include "vault/answer.h"
 #include "vault/node_key.h"
 #include "vault/vault.h"
 #include "verifier/reasons.h"
@@ -131,24 +131,12 @@ static void link_suspect(struct link *link, bool down)
 	(void)n; /* full means awake */
 }
 
-/* The text of a member's error, for people; false where the answer is something else. */
-static bool answer_error(const struct frame *answer, enum frame_error *error, char *text, size_t size)
-{
-	struct frame_reader reader = frame_read(answer);
-
-	if (answer->type != FRAME_ERROR)
-		return false;
-	*error = frame_take_number(&reader, ERROR_REQUEST, ERROR_BUSY);
-	frame_take_text(&reader, text, size);
-	return frame_finished(&reader);
-}
-
 /* What went wrong with a request, as a reason; tells the monitor where it should look. */
 static enum outcome asked_in_vain(struct link *link, enum frame_result result, const struct frame *answer,
 	bool whole_time, struct reason *reason)
 {
-	enum frame_error error = ERROR_TOKEN;
-	char text[600];
+	enum frame_error error;
+	char text[ANSWER_TEXT_SIZE];
 
 	if (result != FRAME_OK) {
 		/* a caller who left it less than the usual time has proved nothing against it */
@@ -156,7 +144,7 @@ static enum outcome asked_in_vain(struct link *link, enum frame_result result, c
 		return unavailable(
 			reason, REASON_VAULT, "%s: %s", link->place->name, frame_result_text(result));
 	}
-	if (!answer_error(answer, &error, text, sizeof(text))) {
+	if (!answer_error(answer, &error, text)) {
 		link_suspect(link, true);
 		return unavailable(reason, REASON_VAULT, "%s: it answered with nonsense", link->place->name);
 	}
@@ -185,7 +173,7 @@ static void told(struct link *link, enum member_state state, const char *why)
 }
 
 /* True where the canary opens; otherwise why not. */
-static bool canary_opens(struct link *link, int socket, char *why, size_t size)
+static bool canary_opens(struct link *link, int socket, char why[ANSWER_TEXT_SIZE])
 {
 	struct vault *vault = link->vault;
 	struct frame request, answer;
@@ -198,11 +186,11 @@ static bool canary_opens(struct link *link, int socket, char *why, size_t size)
 	frame_put_envelope(&request, &vault->canary, link->canary_wrap);
 	result = frame_exchange(socket, &request, &answer, try_until(vault, 0));
 	if (result != FRAME_OK)
-		snprintf(why, size, "%s", frame_result_text(result));
-	else if (answer.type == FRAME_DONE)
+		snprintf(why, ANSWER_TEXT_SIZE, "%s", frame_result_text(result));
+	else if (answer_plain(&answer, FRAME_DONE))
 		opens = true;
-	else if (!answer_error(&answer, &error, why, size))
-		snprintf(why, size, "it answered with nonsense");
+	else if (!answer_error(&answer, &error, why))
+		snprintf(why, ANSWER_TEXT_SIZE, "it answered with nonsense");
 	frame_clear(&answer);
 	frame_clear(&request);
 	return opens;
@@ -223,16 +211,16 @@ static bool quiet(struct link *link, int socket, int timeout_ms)
 }
 
 /* Keeps to one member process for as long as its canary opens; says why it does no more. */
-static void watch(struct link *link, int socket, char *why, size_t size)
+static void watch(struct link *link, int socket, char why[ANSWER_TEXT_SIZE])
 {
 	while (!atomic_load(&link->vault->stopping)) {
 		if (atomic_load(&link->state) == MEMBER_DOWN && link->told == MEMBER_UP)
 			told(link, MEMBER_DOWN, frame_result_text(FRAME_LATE));
-		if (!canary_opens(link, socket, why, size))
+		if (!canary_opens(link, socket, why))
 			return;
 		told(link, MEMBER_UP, "its canary opens");
 		if (!quiet(link, socket, (int)link->vault->file.poll_ms)) {
-			snprintf(why, size, "%s", frame_result_text(FRAME_CLOSED));
+			snprintf(why, ANSWER_TEXT_SIZE, "%s", frame_result_text(FRAME_CLOSED));
 			return;
 		}
 	}
@@ -241,14 +229,14 @@ static void watch(struct link *link, int socket, char *why, size_t size)
 static void *monitor_run(void *argument)
 {
 	struct link *link = argument;
-	char why[600] = "";
+	char why[ANSWER_TEXT_SIZE] = "";
 
 	while (!atomic_load(&link->vault->stopping)) {
 		enum frame_result result;
 		int socket = frame_connect(link->place->socket, &result);
 
 		if (socket >= 0) {
-			watch(link, socket, why, sizeof(why));
+			watch(link, socket, why);
 			close(socket);
 		} else {
 			snprintf(why, sizeof(why), "nobody answers at %s", link->place->socket);
@@ -403,12 +391,11 @@ static struct link *link_await(struct vault *vault, long long deadline)
 /* Out of the answer, into keys of their own. */
 static enum outcome keys_take(struct vault *vault, const struct frame *answer, struct reason *reason)
 {
-	struct frame_reader reader = frame_read(answer);
-	struct bytes bytes = frame_take_bytes(&reader, DATA_KEY_BYTES, DATA_KEY_BYTES);
+	struct bytes bytes;
 	struct node_key *none = NULL, *keys;
 	struct complaint complaint;
 
-	if (!frame_finished(&reader))
+	if (!answer_node_key(answer, &bytes))
 		return unavailable(reason, REASON_VAULT, "a node key that is none");
 	keys = node_key_new(bytes.data, &complaint);
 	if (keys == NULL)
@@ -470,6 +457,7 @@ static bool seal_request(
 	frame_put_text(request, grant_instance_id(grant));
 	frame_put_bytes(request, (struct bytes){ grant_assertion_sha256(grant), 32 });
 	frame_put_text(request, acknowledgement);
+	OPENSSL_cleanse(acknowledgement, sizeof(acknowledgement));
 	frame_put_bytes(request, (struct bytes){ recipient->spki, recipient->spki_length });
 	frame_put_number(request, (uint32_t)n);
 	for (size_t i = 0; (envelope = grant_envelope(grant, i)) != NULL; i++) {
@@ -484,10 +472,9 @@ static bool seal_request(
 
 static enum outcome sealed_take(const struct frame *answer, struct sealed *sealed, struct reason *reason)
 {
-	struct frame_reader reader = frame_read(answer);
-	struct bytes der = frame_take_bytes(&reader, 1, FRAME_MAX);
+	struct bytes der;
 
-	if (!frame_finished(&reader))
+	if (!answer_sealed(answer, &der))
 		return unavailable(reason, REASON_VAULT, "a sealed answer that is none");
 	sealed->data = malloc(der.length);
 	if (sealed->data == NULL)
@@ -539,10 +526,12 @@ bool vault_acknowledgement_valid(
 {
 	const struct node_key *keys = atomic_load(&((struct vault *)vault)->keys);
 	char right[ACKNOWLEDGEMENT_SIZE];
+	bool valid = keys != NULL && strlen(acknowledgement) == ACKNOWLEDGEMENT_SIZE - 1 &&
+		     node_key_acknowledgement(keys, release_id, right) &&
+		     CRYPTO_memcmp(right, acknowledgement, ACKNOWLEDGEMENT_SIZE - 1) == 0;
 
-	return keys != NULL && strlen(acknowledgement) == ACKNOWLEDGEMENT_SIZE - 1 &&
-	       node_key_acknowledgement(keys, release_id, right) &&
-	       CRYPTO_memcmp(right, acknowledgement, ACKNOWLEDGEMENT_SIZE - 1) == 0;
+	OPENSSL_cleanse(right, sizeof(right));
+	return valid;
 }
 
 const unsigned char *vault_challenge_key(const struct vault *vault)

@@ -2,6 +2,7 @@
 #include "vault/file.h"
 #include "verifier/encoding.h"
 #include "verifier/jsonfile.h"
+#include "verifier/protect.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,8 @@ static unsigned char *file_bytes(const char *path, size_t *length, struct compla
 		complain(complaint, "%s: not a regular file of at most %d bytes", path, FILE_MAX);
 		goto out;
 	}
+	if (!protect_file(&status, path, complaint))
+		goto out;
 	data = malloc(FILE_MAX);
 	if (data == NULL) {
 		complain(complaint, "%s: memory is out", path);

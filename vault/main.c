@@ -2,11 +2,11 @@
  * holds a plaintext secret. Here: the command line, and the order in which it becomes safe to begin. */
 #include "vault/identity.h"
 #include "vault/listener.h"
-#include "vault/locked.h"
 #include "vault/log.h"
 #include "vault/member.h"
 #include "vault/pin.h"
 #include "vault/setup_member.h"
+#include "verifier/protect.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+
+enum { SECURE_HEAP = 2 << 20 }; /* a secret and its payload, for each connection */
 
 static const char usage[] = "usage: vouchsafe-vault --member NAME --vault FILE [--allow-user USER]...\n"
 			    "Serves one member of the vault on the UNIX socket that the vault file names.\n"
@@ -85,9 +87,20 @@ static const struct vault_file_member *prepare(const struct arguments *arguments
 	/* the SO PIN may be root's alone */
 	if (arguments->setup >= 0)
 		so_pin_read(so_pin, self);
-	if (!identity_take(self->pin_file, complaint) || !locked_memory_undumpable(complaint))
+	if (!identity_take(self->pin_file, complaint) || !protect_undumpable(complaint))
 		return NULL;
 	return self;
+}
+
+/* Before the module is loaded, which may do anything. */
+static void protections_look(const char *member)
+{
+	char absent[PROTECT_TEXT];
+
+	protect_absent(absent);
+	if (absent[0] != '\0')
+		log_line(LOG_WARNING, "protections-absent", "member", member, "text", absent, "mend",
+			"start it by its unit, conf/systemd/vouchsafe-vault@.service", NULL);
 }
 
 static int run(struct arguments *arguments, struct complaint *complaint)
@@ -97,21 +110,24 @@ static int run(struct arguments *arguments, struct complaint *complaint)
 	const struct vault_file_member *self = prepare(arguments, &file, &so_pin, complaint);
 	int status = EX_CONFIG;
 
-	if (self != NULL && arguments->setup >= 0)
+	if (self != NULL && arguments->setup >= 0) {
 		status = setup_serve(arguments->setup, &file, self, &so_pin);
-	else if (self != NULL && allowed_defaults(&arguments->allowed, complaint))
+	} else if (self != NULL && allowed_defaults(&arguments->allowed, complaint)) {
+		protections_look(self->name);
 		status = member_serve(&file, self, &arguments->allowed);
+	}
 	pin_clear(&so_pin.pin);
 	return status;
 }
 
 int main(int argc, char **argv)
 {
+	static const struct protection protection = { .heap = SECURE_HEAP };
 	struct arguments arguments = { .setup = -1 };
 	struct complaint complaint = { "" };
 	int status = EX_OSERR;
 
-	if (!locked_memory_start(&complaint))
+	if (protect_process(&protection, &complaint) != OK)
 		goto out;
 	status = arguments_read(argc, argv, &arguments, &complaint);
 	if (status >= 0)
@@ -129,6 +145,5 @@ out:
 		setup_refuse(arguments.setup, complaint.text);
 	else if (complaint.text[0] != '\0')
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);
-	locked_memory_end();
 	return status;
 }

@@ -34,8 +34,7 @@ static bool only_of(const char *text, const char *set, size_t length)
 
 static bool texts_fit(const struct request *request)
 {
-	return only_of(request->release_id, "0123456789abcdef-", UUID_SIZE - 1) &&
-	       instance_id_valid(request->instance_id) &&
+	return uuid_valid(request->release_id) && instance_id_valid(request->instance_id) &&
 	       only_of(request->acknowledgement,
 		       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", ACK_SIZE - 1);
 }

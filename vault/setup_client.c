@@ -1,6 +1,6 @@
 /* Setting up a vault and storing secrets, for the command line: it starts a member process of its own and
  * keeps in the store what that hands back. Must never see a plaintext, a PIN or a data key. */
-#include "vault/frame.h"
+#include "vault/answer.h"
 #include "vault/setup.h"
 #include "verifier/reasons.h"
 
@@ -84,17 +84,14 @@ out:
 static bool answer_is(
 	const struct frame *answer, enum frame_type expected, const char *member, struct complaint *complaint)
 {
-	struct frame_reader reader = frame_read(answer);
-	char text[sizeof(complaint->text)];
+	char text[ANSWER_TEXT_SIZE];
+	enum frame_error error;
 
-	if (answer->type == expected)
+	if (answer->type == expected &&
+		((expected != FRAME_DONE && expected != FRAME_INPUT_READ) || answer_plain(answer, expected)))
 		return true;
-	if (answer->type != FRAME_ERROR)
-		return complain(complaint, "%s: its process answers with nonsense", member);
-	frame_take_number(&reader, ERROR_REQUEST, ERROR_BUSY);
-	frame_take_text(&reader, text, sizeof(text));
 	return complain(complaint, "%s: %s", member,
-		frame_finished(&reader) ? text : "its process answers with nonsense");
+		answer_error(answer, &error, text) ? text : "its process answers with nonsense");
 }
 
 /* Waits for one frame; 0 seconds: for as long as the process lives. */
@@ -190,7 +187,6 @@ static bool step_token(
 	const struct step *step, struct member_pin *pin, bool may_initialise, struct complaint *complaint)
 {
 	struct frame request, answer;
-	struct frame_reader reader;
 	bool initialised, done;
 
 	frame_start(&request, FRAME_SETUP_TOKEN);
@@ -198,10 +194,8 @@ static bool step_token(
 	frame_put_number(&request, may_initialise);
 	if (!child_ask(step->child, step->member->name, &request, FRAME_TOKEN_FOUND, &answer, complaint))
 		return false;
-	reader = frame_read(&answer);
-	frame_take_text(&reader, pin->token_serial, sizeof(pin->token_serial));
-	initialised = frame_take_number(&reader, 0, 1);
-	done = frame_finished(&reader) || complain(complaint, "%s: a malformed answer", step->member->name);
+	done = answer_token(&answer, pin->token_serial, &initialised) ||
+	       complain(complaint, "%s: a malformed answer", step->member->name);
 	frame_clear(&answer);
 	if (done && initialised)
 		say(step->setup, step->member->name, "token %s initialised, serial %s", step->member->token,
@@ -216,7 +210,6 @@ static bool step_token(
 static bool step_key(const struct step *step, struct member_pin *pin, struct complaint *complaint)
 {
 	struct frame request, answer;
-	struct frame_reader reader;
 	bool was_pinned = pin->key_id[0] != '\0', generated, done;
 
 	frame_start(&request, FRAME_SETUP_KEY);
@@ -224,10 +217,8 @@ static bool step_key(const struct step *step, struct member_pin *pin, struct com
 	frame_put_text(&request, pin->key_id);
 	if (!child_ask(step->child, step->member->name, &request, FRAME_KEY_FOUND, &answer, complaint))
 		return false;
-	reader = frame_read(&answer);
-	frame_take_text(&reader, pin->key_id, sizeof(pin->key_id));
-	generated = frame_take_number(&reader, 0, 1);
-	done = frame_finished(&reader) || complain(complaint, "%s: a malformed answer", step->member->name);
+	done = answer_key(&answer, pin->key_id, &generated) ||
+	       complain(complaint, "%s: a malformed answer", step->member->name);
 	frame_clear(&answer);
 	if (done && !was_pinned)
 		say(step->setup, step->member->name, "key-encryption key %s %s, generation %u", pin->key_id,
@@ -238,15 +229,13 @@ static bool step_key(const struct step *step, struct member_pin *pin, struct com
 static bool step_iv(const struct step *step, struct member_pin *pin, struct complaint *complaint)
 {
 	struct frame request, answer;
-	struct frame_reader reader;
 	bool done;
 
 	frame_start(&request, FRAME_SETUP_IV);
 	if (!child_ask(step->child, step->member->name, &request, FRAME_IV_FOUND, &answer, complaint))
 		return false;
-	reader = frame_read(&answer);
-	pin->iv_mode = frame_take_number(&reader, IV_HOST, IV_FILLED);
-	done = frame_finished(&reader) || complain(complaint, "%s: a malformed answer", step->member->name);
+	done = answer_iv(&answer, &pin->iv_mode) ||
+	       complain(complaint, "%s: a malformed answer", step->member->name);
 	frame_clear(&answer);
 	if (done)
 		say(step->setup, step->member->name, "%s (found by experiment)", iv_mode_text(pin->iv_mode));
@@ -267,24 +256,21 @@ static bool text_copy(char *to, size_t size, const char *text)
 static bool envelope_take(const struct frame *answer, const struct member_pin *pin, struct envelope *envelope,
 	struct complaint *complaint)
 {
-	struct frame_reader reader = frame_read(answer);
-	struct bytes text, wrap;
+	struct answer_envelope made;
 
-	frame_take_copy(&reader, envelope->nonce, sizeof(envelope->nonce));
-	text = frame_take_bytes(&reader, TAG_BYTES + 1, SECRET_BYTES_MAX + TAG_BYTES);
-	wrap = frame_take_bytes(&reader, 1, WRAP_MAX);
-	if (!frame_finished(&reader))
+	if (!answer_envelope(answer, &made))
 		return complain(complaint, "%s: a malformed answer", pin->member);
-	envelope->text = malloc(text.length);
+	envelope->text = malloc(made.text.length);
 	if (envelope->text == NULL)
 		return complain(complaint, "memory is out");
-	memcpy(envelope->text, text.data, text.length);
-	envelope->text_length = text.length;
+	memcpy(envelope->nonce, made.nonce, sizeof(envelope->nonce));
+	memcpy(envelope->text, made.text.data, made.text.length);
+	envelope->text_length = made.text.length;
 	envelope->n_wraps = 1;
 	memcpy(envelope->wraps[0].member, pin->member, sizeof(pin->member));
 	envelope->wraps[0].generation = pin->generation;
-	memcpy(envelope->wraps[0].bytes, wrap.data, wrap.length);
-	envelope->wraps[0].length = wrap.length;
+	memcpy(envelope->wraps[0].bytes, made.wrap.data, made.wrap.length);
+	envelope->wraps[0].length = made.wrap.length;
 	return true;
 }
 

@@ -25,8 +25,7 @@ struct anchors {
 	unsigned references;
 	size_t n;
 	struct anchor anchor[ANCHORS_MAX];
-	bool has_challenge_key;
-	unsigned char challenge_key[CHALLENGE_KEY_SIZE];
+	const unsigned char *challenge_key; /* borrowed */
 };
 
 struct anchors *anchors_new(void)
@@ -52,19 +51,17 @@ void anchors_free(struct anchors *anchors)
 		return;
 	for (i = 0; i < anchors->n; i++)
 		X509_free(anchors->anchor[i].certificate);
-	OPENSSL_cleanse(anchors->challenge_key, sizeof(anchors->challenge_key));
 	free(anchors);
 }
 
 void anchors_set_challenge_key(struct anchors *anchors, const unsigned char key[CHALLENGE_KEY_SIZE])
 {
-	memcpy(anchors->challenge_key, key, CHALLENGE_KEY_SIZE);
-	anchors->has_challenge_key = true;
+	anchors->challenge_key = key;
 }
 
 const unsigned char *anchors_challenge_key(const struct anchors *anchors)
 {
-	return anchors->has_challenge_key ? anchors->challenge_key : NULL;
+	return anchors->challenge_key;
 }
 
 /* ---- reading a certificate */

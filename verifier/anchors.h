@@ -20,7 +20,7 @@ void anchors_free(struct anchors *);
 /* One PEM block CERTIFICATE with nothing around it but white space, RSA with exactly 2,048 bits. False: what
  * is wrong with it, or the region is there already. */
 MUST_USE bool anchors_add(struct anchors *, const char *region, struct bytes pem, struct complaint *);
-/* Copied; wiped by anchors_free. */
+/* Borrowed, until the last reference is gone: the key stays in the one place, locked, that it was made in. */
 void anchors_set_challenge_key(struct anchors *, const unsigned char key[CHALLENGE_KEY_SIZE]);
 /* NULL: none was set. */
 const unsigned char *anchors_challenge_key(const struct anchors *);

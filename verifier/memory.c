@@ -1,10 +1,13 @@
-/* Allocators of OpenSSL and jansson that remember, for each thread, whether one failed. Must never do more
- * than that on the way of an allocation. */
+/* Allocators of OpenSSL and jansson that wipe what they free, and remember, for each thread, whether one
+ * failed. Both libraries leave copies of keys and values behind otherwise. Must never do more than that on
+ * the way of an allocation. */
 #include "verifier/memory.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <string.h>
 
 static _Thread_local bool was_out;
 
@@ -24,6 +27,13 @@ void *memory_noted(void *block)
 	return block;
 }
 
+static void free_wiped(void *block)
+{
+	if (block)
+		explicit_bzero(block, malloc_usable_size(block));
+	free(block);
+}
+
 /* OpenSSL expects of its allocators what its own do: nothing for nothing. */
 static void *openssl_allocate(size_t size, const char *file, int line)
 {
@@ -36,17 +46,21 @@ static void openssl_free(void *block, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	free(block);
+	free_wiped(block);
 }
 
+/* Never realloc(3), which may move the block and leave its old place as it was. */
 static void *openssl_reallocate(void *block, size_t size, const char *file, int line)
 {
-	(void)file;
-	(void)line;
-	if (size)
-		return memory_noted(realloc(block, size));
-	free(block);
-	return NULL;
+	size_t old = block ? malloc_usable_size(block) : 0;
+	void *moved = openssl_allocate(size, file, line);
+
+	if (!moved && size)
+		return NULL;
+	if (moved && block)
+		memcpy(moved, block, old < size ? old : size);
+	free_wiped(block);
+	return moved;
 }
 
 static void *jansson_allocate(size_t size)
@@ -54,8 +68,21 @@ static void *jansson_allocate(size_t size)
 	return memory_noted(malloc(size));
 }
 
-bool memory_watch(void)
+static void *jansson_allocate_locked(size_t size)
 {
-	json_set_alloc_funcs(jansson_allocate, free);
+	return memory_noted(OPENSSL_secure_malloc(size));
+}
+
+static void jansson_free_locked(void *block)
+{
+	OPENSSL_secure_free(block); /* wipes */
+}
+
+bool memory_watch(enum memory_json json)
+{
+	if (json == MEMORY_JSON_LOCKED)
+		json_set_alloc_funcs(jansson_allocate_locked, jansson_free_locked);
+	else
+		json_set_alloc_funcs(jansson_allocate, free_wiped);
 	return CRYPTO_set_mem_functions(openssl_allocate, openssl_reallocate, openssl_free) == 1;
 }

@@ -4,6 +4,7 @@ As root the server and the member process run under two users of their own (numb
 otherwise all run as the caller. Everything listens on loopback, on ports that the kernel chose.
 """
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 
+import sink
 import tap
 from authority import Authority
 from awssim import AwsSim
@@ -89,8 +91,13 @@ class Key:
         return json.loads(openssl("cms", "-decrypt", "-inform", "DER", "-inkey", str(self.path), input=der))
 
 
-def main(module, rules=None, keys=0, **options):
-    """Runs all tests of a module against one stack, which stands in its STACK; its KEYS are filled."""
+def main(module, rules=None, keys=0, sunk=False, ready=None, **options):
+    """Runs all tests of a module against one stack, which stands in its STACK; its KEYS are filled. `sunk`: in a
+    network of their own, where that may be made, whose sink stands in SINK. ready() is called before the first test."""
+    if sunk:
+        with contextlib.suppress(OSError):
+            module["SINK"] = sink.Sink()
+            tap.never("connections to strangers", lambda: len(module["SINK"].strangers))
     stack = Stack(sys.argv[1], rules, **options)
     module["STACK"] = stack
     try:
@@ -98,6 +105,8 @@ def main(module, rules=None, keys=0, **options):
             stack.sim.control("role", account=ACCOUNT, name=rule["role"], profiles=[{"name": rule["role"]}])
         stack.start()
         module.setdefault("KEYS", []).extend(stack.key() for _ in range(keys))
+        if ready:
+            ready()
         return tap.run(tap.collect(module), stack.tails)
     finally:
         stack.close()
@@ -161,7 +170,7 @@ class Stack:
         self.config = {
             "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s",
             "store": "sqlite:%s/vouchsafe.db" % self.state, "policy": "policy.json", "vault": "vault.json",
-            "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}},
+            "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}}, "bucket": {"size": 10000, "per_second": 10000},
                     "endpoints": {"ec2": self.sim.url, "iam": self.sim.url, "sts": self.sim.url}},
             "identity_certificates": "certificates",
             "audit_access": [{"name": "tester", "role": "auditor",
@@ -365,12 +374,14 @@ class Stack:
         """Runs the C agent as that instance; returns the finished process."""
         if self.authority and not server:
             more = ["--ca", str(self.authority.certificate), *more]
-        return subprocess.run(
+        done = subprocess.run(
             [str(self.bin / "vouchsafe-agent"), "--server", server or self.url(),
              "--role", role, "--out", str(out), "--state", str(state or self.base / "agent" / instance["address"]),
              "--source", instance["address"], "--deadline", deadline, *more],
             env=self.environment(AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:%d" % self.sim.imds_port),
             capture_output=True, text=True, timeout=SECONDS * 2)
+        tap.came("agent's exit %d" % done.returncode)
+        return done
 
     def key(self):
         return Key(self.keys)
@@ -397,8 +408,19 @@ class Stack:
             return http.client.HTTPSConnection("127.0.0.1", port or self.port, context=self.context(pair), **more)
         return http.client.HTTPConnection("127.0.0.1", port or self.port, **more)
 
-    def request(self, method, path, body=None, source=None, headers=None, port=None, timeout=SECONDS, pair=None):
-        """(status, headers, parsed body)"""
+    def request(self, method, path, *arguments, **options):
+        """(status, headers, parsed body); what came of it is counted."""
+        try:
+            status, headers, body = self.ask(method, path, *arguments, **options)
+        except OSError:
+            tap.came("closed")
+            raise
+        if path.startswith("/v1/") and status != 201:  # a challenge is no answer yet
+            code = body.get("code") if isinstance(body, dict) else None
+            tap.came("%d %s" % (status, code) if code else str(status))
+        return status, headers, body
+
+    def ask(self, method, path, body=None, source=None, headers=None, port=None, timeout=SECONDS, pair=None):
         connection = self.connection(port, source, pair, timeout)
         try:
             data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
@@ -430,8 +452,8 @@ class Stack:
         query = "&".join(["order=ascending", "limit=200"] +
                          ["%s=%s" % (k.replace("_", "-"), v) for k, v in filters.items()])
         while True:
-            status, _, answer = self.request("GET", "/v1/audit/events?%s%s" % (query, cursor), port=self.ops_port,
-                                             headers={"Authorization": "Bearer " + self.token})
+            status, _, answer = self.ask("GET", "/v1/audit/events?%s%s" % (query, cursor), port=self.ops_port,
+                                         headers={"Authorization": "Bearer " + self.token})
             if status != 200:
                 raise AssertionError("audit query: %s %s" % (status, answer))
             found += answer["events"]

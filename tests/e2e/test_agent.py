@@ -289,4 +289,4 @@ def test_ledger_shows_who_has_not_acknowledged():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), rules=[RULE, BOUND, SIGNED]))
+    sys.exit(main(globals(), rules=[RULE, BOUND, SIGNED], sunk=True))

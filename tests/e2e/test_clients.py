@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 
+import tap
 from stack import ACCOUNT, BOUND, REGION, RULE, SECONDS, SIGNED, main, openssl
 from tap import Skip, equal
 
@@ -60,9 +61,11 @@ def shell_environment(**more):
 
 def shell_agent(instance, name, *more, environment=None, **options):
     """Runs agent.sh as that instance; returns the finished process."""
-    return subprocess.run(
+    done = subprocess.run(
         shell_command(instance, name, *more, **options), capture_output=True, text=True, errors="replace",
         timeout=SECONDS * 2, stdin=subprocess.DEVNULL, env=shell_environment(**(environment or {})))
+    tap.came("agent's exit %d" % done.returncode)
+    return done
 
 
 def boot(name, *more, instance=None, code=0, **options):
@@ -83,7 +86,7 @@ def c_agent(instance, name, **options):
 
 # ---- the shell agent and the real server
 
-def test_store_odd_values():
+def store_odd_values():
     for name, value in ODD.items():
         path = STACK.base / ("value-" + name)
         path.write_bytes(value)
@@ -568,4 +571,4 @@ def test_awscli_lists_profiles_of_a_role():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), rules=[{**RULE, "secrets": SECRETS}, SIGNED, BOUND]))
+    sys.exit(main(globals(), rules=[{**RULE, "secrets": SECRETS}, SIGNED, BOUND], sunk=True, ready=store_odd_values))

@@ -1,7 +1,7 @@
 """Evidence: signed identity documents, and credentials bound to the requester's key. Every forgery is denied with a
 reason of its own, burns nothing and asks the vault nothing; the true instance is served all the same."""
 import base64
-import contextlib
+import concurrent.futures
 import datetime
 import json
 import os
@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 
-import sink
 import tap
 from stack import ACCOUNT, BOUND, GOOD, REGION, RULE, SIGNED, main, openssl, wait_for
 from tap import equal
@@ -100,7 +99,7 @@ def test_both_kinds_of_evidence():
         equal(got[name], ("passed", "sts"))
 
 
-def test_the_request_to_sts_is_made_of_constants():
+def test_attack_1_the_request_to_sts_is_made_of_constants():
     instance = launch()
     nonce = challenge()
     served_body = request_body(instance, KEYS[0], nonce=nonce)
@@ -151,6 +150,17 @@ def test_attack_4_bindings_that_do_not_fit():
     served(instance)
 
 
+def test_attack_4_one_challenge_for_two_keys_at_once():
+    """The challenge itself may be used again; the instance may not: exactly one wins."""
+    for _ in range(8):
+        instance, nonce = launch(), challenge()
+        bodies = [request_body(instance, key, nonce=nonce) for key in KEYS]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda body: send(instance, body), bodies))
+        equal(sorted(status for status, _, _ in answers), [200, 409])
+        equal([e["event"] for e in STACK.instance_events(instance)].count("release.granted"), 1)
+
+
 def test_attack_4_a_challenge_that_is_none_of_ours():
     instance = launch()
     nonce = challenge()
@@ -162,7 +172,7 @@ def test_attack_4_a_challenge_that_is_none_of_ours():
     served(instance)
 
 
-def test_a_stolen_document_without_credentials():
+def test_attack_6_credentials_of_another_instance():
     """Whoever has the document and the address, but not the role's credentials."""
     instance, thief = launch(), launch()
     nonce = challenge()
@@ -222,37 +232,51 @@ def test_attack_2_host_and_region_from_the_authorization():
     nonce = challenge()
     good = caller(instance, KEYS[0], nonce)
     before = STACK.sim.counters().get("GetCallerIdentity", {}).get("calls", 0)
+    def body(region, instance=instance):
+        proof = {**good, "authorization": good["authorization"].replace(REGION, region)}
+        return request_body(instance, KEYS[0], nonce=nonce, evidence={"caller-identity": proof})
+
     for region in ("attacker.example?", "x#", "u@host", "%2f", "US-EAST-1", "us-east-2", "us-east\u20111", "x" * 300,
                    "us-east-1/../x"):
-        proof = {**good, "authorization": good["authorization"].replace(REGION, region)}
-        denied(instance, request_body(instance, KEYS[0], nonce=nonce, evidence={"caller-identity": proof}),
-               "caller-identity")
+        denied(instance, body(region), "caller-identity")
+    other = launch()  # each denial is an event up to ten a minute and address
+    for region in ("127.0.0.1:1/", "127.0.0.1#", "us-east-1.attacker.example", "x" * 8192):
+        denied(other, body(region, other), "caller-identity")
+    for region, expected in (("us-east-1\0", (400, "malformed")), ("x" * 65536, (413, "too-large"))):
+        status, _, problem = send(instance, body(region))
+        equal((status, problem["code"]), expected)
     equal(STACK.sim.counters().get("GetCallerIdentity", {}).get("calls", 0), before, "calls to STS")
     served(instance)
+
+
+def bad_values(good):
+    auth = good["authorization"]
+    return ({"authorization": auth + "\r\nX-Evil: 1"}, {"authorization": auth + " "}, {"authorization": ""},
+            {"authorization": auth.replace("host;", "")}, {"authorization": auth.replace("host;", "accept;host;")},
+            {"authorization": auth.replace("x-vouchsafe-binding", "x-amz-target")},
+            {"authorization": auth.replace("/sts/", "/iam/")},
+            {"authorization": auth.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256")},
+            {"authorization": auth[:-1]}, {"authorization": auth + "0"}, {"authorization": auth.replace("ASIA", "AKIA")},
+            {"x-amz-date": good["x-amz-date"] + "\n"}, {"x-amz-date": "20200101T000000Z"}, {"x-amz-date": ""},
+            {"x-amz-security-token": good["x-amz-security-token"] + "\r\nHost: evil"},
+            {"x-amz-security-token": ""}, {"x-amz-security-token": "A" * 5000})
 
 
 def test_attack_1_the_three_values_and_their_grammar():
-    instance = launch()
-    nonce = challenge()
-    good = caller(instance, KEYS[0], nonce)
-    auth = good["authorization"]
     before = STACK.sim.counters().get("GetCallerIdentity", {}).get("calls", 0)
-    for change in ({"authorization": auth + "\r\nX-Evil: 1"}, {"authorization": auth + " "}, {"authorization": ""},
-                   {"authorization": auth.replace("host;", "")}, {"authorization": auth.replace("host;", "accept;host;")},
-                   {"authorization": auth.replace("x-vouchsafe-binding", "x-amz-target")},
-                   {"authorization": auth.replace("/sts/", "/iam/")},
-                   {"authorization": auth.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256")},
-                   {"authorization": auth[:-1]}, {"authorization": auth + "0"}, {"authorization": auth.replace("ASIA", "AKIA")},
-                   {"x-amz-date": good["x-amz-date"] + "\n"}, {"x-amz-date": "20200101T000000Z"}, {"x-amz-date": ""},
-                   {"x-amz-security-token": good["x-amz-security-token"] + "\r\nHost: evil"},
-                   {"x-amz-security-token": ""}, {"x-amz-security-token": "A" * 5000}):
-        denied(instance, request_body(instance, KEYS[0], nonce=nonce, evidence={"caller-identity": {**good, **change}}),
-               "caller-identity")
+    instances = [launch(), launch()]  # each denial is an event up to ten a minute and address
+    for i, instance in enumerate(instances):
+        nonce = challenge()
+        good = caller(instance, KEYS[0], nonce)
+        for change in bad_values(good)[i::2]:
+            denied(instance, request_body(instance, KEYS[0], nonce=nonce, evidence={"caller-identity": {**good, **change}}),
+                   "caller-identity")
     equal(STACK.sim.counters().get("GetCallerIdentity", {}).get("calls", 0), before, "calls to STS")
-    served(instance)
+    for instance in instances:
+        served(instance)
 
 
-def test_a_signature_that_is_false():
+def test_attack_4_a_signature_that_is_false():
     instance = launch()
     nonce = challenge()
     good = caller(instance, KEYS[0], nonce)
@@ -284,6 +308,23 @@ def test_short_trouble_at_sts_is_overcome():
     STACK.sim.clear_faults()
 
 
+def test_attack_1_nothing_else_is_the_callers():
+    """No member beside the three values, and each of them a text."""
+    instance = launch()
+    nonce = challenge()
+    good = caller(instance, KEYS[0], nonce)
+    before = STACK.sim.counters().get("GetCallerIdentity", {}).get("calls", 0)
+    for change in ({"url": "https://attacker.example/"}, {"method": "GET"}, {"body": "Action=GetSessionToken"},
+                   {"headers": {"Accept": "application/json"}}, {"accept": "application/json"}, {"host": "attacker.example"},
+                   {"x-vouchsafe-binding": "x"}, {"region": "us-east-2"}, {"query": "Action=GetSessionToken"},
+                   {"x-amz-date": [good["x-amz-date"]] * 2}, {"authorization": {"url": good["authorization"]}}):
+        body = request_body(instance, KEYS[0], nonce=nonce, evidence={"caller-identity": {**good, **change}})
+        status, _, problem = send(instance, body)
+        equal((change, status, problem["code"]), (change, 400, "malformed"))
+    equal(STACK.sim.counters().get("GetCallerIdentity", {}).get("calls", 0), before, "calls to STS")
+    served(instance)
+
+
 def test_a_denied_stranger_costs_no_call_to_sts():
     instance = launch()
     before = STACK.sim.counters().get("GetCallerIdentity", {}).get("calls", 0)
@@ -300,17 +341,22 @@ def test_a_denied_stranger_costs_no_call_to_sts():
 
 # ---- identity documents
 
-def forged(instance, change):
-    """The instance's document with a change, signed by a key that AWS does not know."""
-    if not (STACK.keys / "forger.pem").exists():
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(STACK.keys / "forger.key"), "-out",
-                str(STACK.keys / "forger.pem"), "-subj", "/C=US/ST=Washington State/L=Seattle/O=Amazon Web Services LLC",
-                "-days", "2")
+def forger(name):
+    """The options of openssl by which that one signs. Key and certificate are made once, in AWS's name."""
+    certificate, key = (str(STACK.keys / (name + end)) for end in (".pem", ".key"))
+    if not os.path.exists(certificate):
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-subj",
+                "/C=US/ST=Washington State/L=Seattle/O=Amazon Web Services LLC", "-days", "2")
+    return "-signer", certificate, "-inkey", key
+
+
+def forged(instance, change, *options):
+    """The instance's document with a change, signed by a key that AWS does not know; `options` are those of
+    `openssl cms -sign`."""
     content = json.loads(STACK.sim.metadata(instance["address"]).text("dynamic/instance-identity/document"))
     content.update(change)
-    blob = openssl("cms", "-sign", "-nodetach", "-nocerts", "-binary", "-md", "sha256", "-signer",
-                   str(STACK.keys / "forger.pem"), "-inkey", str(STACK.keys / "forger.key"), "-outform", "DER",
-                   input=json.dumps(content).encode())
+    blob = openssl("cms", "-sign", "-binary", "-md", "sha256", "-outform", "DER", *forger("forger"),
+                   *(options or ("-nodetach", "-nocerts")), input=json.dumps(content).encode())
     return base64.b64encode(blob).decode()
 
 
@@ -330,6 +376,18 @@ def test_attack_9_a_genuine_document_of_another_instance():
     served(other, role="signed-tier")
 
 
+def test_attack_10_documents_that_bring_what_they_may_not():
+    instance = launch("signed-tier")
+    again = forger("second")
+    for options in (("-nodetach",), ("-nodetach", "-certfile", str(STACK.etc / "certificates" / (REGION + ".pem"))),
+                    ("-nodetach", "-nocerts", *again), ("-nodetach", *again), ("-nocerts",), ("-nodetach", "-noattr"),
+                    ("-nodetach", "-nocerts", "-keyid")):
+        body = request_body(instance, KEYS[0], "signed-tier",
+                            evidence={"identity-document": forged(instance, {}, *options)})
+        denied(instance, body, "identity-document")
+    served(instance, role="signed-tier")
+
+
 def test_attack_11_another_regions_document():
     instance = launch("signed-tier")
     STACK.sim.certificate("us-west-2")
@@ -347,6 +405,14 @@ def test_attack_12_a_document_of_an_earlier_launch():
     STACK.sim.control("set", instance=instance["id"], launch_time=now, attach_time=now, root_attach_time=now)
     denied(instance, request_body(instance, KEYS[0], "signed-tier", evidence={"identity-document": old}),
            "document-pending-time")
+    for seconds, fits in ((3600, False), (301, False), (300, True), (-300, True), (-301, False), (-3600, False)):
+        when = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        pending = (when + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        other = launch("signed-tier", launch_time=when.strftime("%Y-%m-%dT%H:%M:%SZ"), pending_time=pending)
+        if fits:
+            served(other, role="signed-tier")
+        else:
+            denied(other, request_body(other, KEYS[0], "signed-tier"), "document-pending-time")
 
 
 def test_attack_13_the_same_document_spelled_otherwise_is_the_same_use():
@@ -357,6 +423,10 @@ def test_attack_13_the_same_document_spelled_otherwise_is_the_same_use():
     status, _, problem = send(instance, request_body(instance, KEYS[1], "signed-tier",
                                                      evidence={"identity-document": joined}))
     equal((status, problem["code"]), (409, "already-released"))
+    encoded = openssl("pkcs7", "-inform", "DER", "-outform", "DER", input=base64.b64decode(text))
+    status, _, problem = send(instance, request_body(instance, KEYS[1], "signed-tier", evidence={
+        "identity-document": base64.b64encode(encoded).decode()}))
+    assert (status, problem["code"]) in ((409, "already-released"), (403, "denied")), problem
     other = launch("signed-tier")
     trailing = base64.b64encode(base64.b64decode(document(other)) + b"\0\0").decode()
     denied(other, request_body(other, KEYS[0], "signed-tier", evidence={"identity-document": trailing}),
@@ -385,6 +455,26 @@ def test_attack_20_document_and_ec2_disagree():
         text = document(instance)
         STACK.sim.control("set", instance=instance["id"], **{field: value})
         denied(instance, request_body(instance, KEYS[0], "signed-tier", evidence={"identity-document": text}), reason)
+    instance = launch("signed-tier")
+    body = request_body(instance, KEYS[0], "signed-tier")
+    STACK.sim.control("set", instance=instance["id"], type="m5.xlarge")
+    denied(instance, body, "instance-type")  # what was asserted and signed, EC2 does not say any more
+    body["assertion"]["instance-type"] = "m5.xlarge"
+    denied(instance, body, "document-instance-type")
+
+
+# ---- names
+
+def test_attack_24_names_of_the_assertion_are_never_resolved():
+    instance = launch()
+    for name in ("attacker.example", "ip-192-0-2-1.attacker.example", "localhost", "192.0.2.1",
+                 "ec2-192-0-2-1.compute-1.amazonaws.com"):
+        for member in ("public-hostname", "local-hostname"):
+            body = request_body(instance, KEYS[0])
+            body["assertion"][member] = name
+            status, _, problem = send(instance, body)
+            assert (status, problem["code"]) in ((403, "denied"), (400, "malformed")), (name, member, problem)
+    served(instance)
 
 
 # ---- rules
@@ -464,11 +554,12 @@ def test_attack_12_33_challenges_grow_old():
     equal(send(instance, request_body(instance, KEYS[0], nonce=nonce))[0], 200)
 
 
-def test_nobody_else_was_ever_asked():
+def test_attack_24_nobody_else_was_ever_asked():
     """Nothing in this file made the server, the member or an agent look anywhere but to the simulated AWS."""
     if not SINK:
         raise tap.Skip("no network of its own may be made here: it takes root")
     equal(SINK.strangers, [])
+    tap.NEVER.clear()  # what it sees from here on is this test's own
     for address in ("192.0.2.1", "169.254.169.254"):
         with socket.socket() as probe:  # and the sink does see
             probe.settimeout(5)
@@ -477,6 +568,4 @@ def test_nobody_else_was_ever_asked():
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(OSError):  # its test says so
-        SINK = sink.Sink()
-    sys.exit(main(globals(), RULES, keys=2))
+    sys.exit(main(globals(), RULES, keys=2, sunk=True))

@@ -1,20 +1,23 @@
 """What goes wrong around a release: members killed and stopped, the server killed, AWS failing, draining; and what
 must never be found anywhere."""
-import base64
+import http.client
 import json
 import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
 
+import memory
 import tap
-from stack import ACCOUNT, MODULE, REGION, Stack, wait_for, main
+from stack import ACCOUNT, MEMBER_UID, MODULE, REGION, main, wait_for
 from tap import equal
 
 STACK = None
@@ -64,14 +67,13 @@ def test_users_of_their_own():
     equal(uids, ["64100", "64101"])
 
 
-def spellings(secret):
-    """A secret as it is, in hexadecimal, and in base64 at each of the three alignments."""
-    raw = secret.encode()
-    found = {raw, raw.hex().encode(), raw.hex().upper().encode()}
-    for shift in range(3):
-        text = base64.b64encode(b"\0" * shift + raw)
-        found.add(text[4 if shift else 0:len(text) // 4 * 4 - 4])
-    return found
+def metrics():
+    connection = http.client.HTTPConnection("127.0.0.1", STACK.ops_port, timeout=30)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 def test_attack_40_a_canary_pin_is_found_nowhere():
@@ -82,9 +84,9 @@ def test_attack_40_a_canary_pin_is_found_nowhere():
     equal(STACK.agent(STACK.launch(), out).returncode, 0)
     equal((out / "hsm-partition-pin").read_text(), STACK.pin)
     wanted = set()
-    for secret in (STACK.pin, STACK.token_pin):
-        wanted |= spellings(secret)
-    looked = 0
+    for secret in (STACK.pin, STACK.token_pin, STACK.client_key.splitlines()[1]):
+        wanted |= memory.spellings(secret)
+    looked = set()
     for folder, _, names in os.walk(STACK.base):
         if pathlib.Path(folder) == out:
             continue
@@ -93,21 +95,23 @@ def test_attack_40_a_canary_pin_is_found_nowhere():
             if path.is_socket() or path.parent == STACK.bin:
                 continue
             data = path.read_bytes()
-            looked += 1
+            looked.add(path.name)
             for secret in wanted:
                 if secret in data:
                     assert path.name == "hsm-a.pin", "found in %s" % path
-    assert looked > 10, looked
+    assert {"server.log", "member.log", "vouchsafe.db", "vouchsafe.db-wal", "hsm-a.pin"} <= looked, looked
     for process in (STACK.server, STACK.member, STACK.sim.process):
         for name in ("environ", "cmdline") if STACK.root else ("cmdline",):
             data = pathlib.Path("/proc/%d/%s" % (process.pid, name)).read_bytes()
             assert not any(secret in data for secret in wanted), "%s of %d" % (name, process.pid)
     texts = [json.dumps(STACK.events()).encode(),
-             json.dumps(STACK.request("GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]).encode()]
+             json.dumps(STACK.request("GET", "/readyz?verbose", port=STACK.ops_port, headers={})[2]).encode(),
+             metrics()]
+    assert b"vouchsafe_decisions_total" in texts[-1]
     assert not any(secret in text for secret in wanted for text in texts)
 
 
-def test_member_killed_and_back():
+def test_attack_43_member_killed_and_back():
     instance, other = STACK.launch(), STACK.launch()
     STACK.stop(STACK.member, signal.SIGKILL)
     wait_down()
@@ -187,7 +191,35 @@ def test_attack_30_member_stopped_server_killed_after_the_commit():
     assert "not acknowledged" in shown
 
 
-def test_member_that_hangs_is_given_up_at_the_deadline():
+def test_attack_43_a_token_that_was_made_anew():
+    """Same label, same PIN, another token: it has none of the keys, and nothing is given out by it."""
+    instance, kept = STACK.launch(), STACK.vault / "tokens-kept"
+    tokens = STACK.vault / "tokens"
+    STACK.stop(STACK.member)
+    tokens.rename(kept)
+    tokens.mkdir(mode=0o700)
+    shutil.chown(tokens, kept.stat().st_uid, kept.stat().st_gid)
+    subprocess.run(STACK._as(MEMBER_UID, ["softhsm2-util", "--init-token", "--free", "--label", "vouchsafe-a", "--pin",
+                                          STACK.token_pin, "--so-pin", STACK.token_pin]),
+                   env=STACK.environment(), check=True, capture_output=True)
+    before = STACK.log("member").count('"event":"serving"')
+    try:
+        STACK.start_member()
+        wait_for("member on the new token", lambda: STACK.log("member").count('"event":"serving"') > before)
+        until = time.monotonic() + 3  # the server looks for its member every two seconds, and its canary does not open
+        while time.monotonic() < until:
+            unavailable(instance, "vault-unavailable")
+        assert not burned(instance)
+    finally:
+        STACK.stop(STACK.member)
+        shutil.rmtree(tokens)
+        kept.rename(tokens)
+    STACK.start_member()
+    wait_ready()
+    STACK.granted(instance, KEYS[0])
+
+
+def test_attack_43_member_that_hangs_is_given_up_at_the_deadline():
     instance = STACK.launch()
     wait_ready()
     STACK.member.send_signal(signal.SIGSTOP)
@@ -222,7 +254,7 @@ def test_server_waiting_for_its_member_can_be_ended():
     STACK.start_server()
 
 
-def test_aws_trouble_is_503_and_burns_nothing():
+def test_attack_18_23_aws_trouble_is_503_and_burns_nothing():
     for mode in ("throttle", "error-500", "reset", "short-body", "garbage", "error-200", "truncated-xml", "doctype",
                  "duplicate-field"):
         instance = STACK.launch()
@@ -237,7 +269,38 @@ def test_aws_trouble_is_503_and_burns_nothing():
         STACK.granted(instance, KEYS[0])
 
 
-def test_iam_trouble_is_503_too():
+def test_attack_23_entities_are_refused_and_nothing_is_opened():
+    """Whoever opens the FIFO waits there for ever, and the server with him."""
+    fifo = STACK.base / "fifo"
+    os.mkfifo(fifo, 0o644)
+    bomb = '<!ENTITY a "aaaaaaaaaa">' + "".join('<!ENTITY %s "%s">' % (name, "&%s;" % before * 10)
+                                                for before, name in zip("abcdefghi", "bcdefghij"))
+    subset = ("[%s]" % bomb, '[<!ENTITY j SYSTEM "file://%s">]' % fifo, 'SYSTEM "file://%s"' % fifo,
+              '[<!ENTITY %% d SYSTEM "file://%s"> %%d;]' % fifo, '[<!ENTITY j SYSTEM "http://192.0.2.1/">]', "")
+    for doctype in subset:
+        instance = STACK.launch()
+        body = ('<?xml version="1.0"?><!DOCTYPE DescribeInstancesResponse %s><DescribeInstancesResponse '
+                'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>&j;</requestId></DescribeInstancesResponse>')
+        STACK.sim.fault("DescribeInstances", "replace-body", value=body % doctype, times=-1)
+        try:
+            unavailable(instance, "upstream-unavailable")
+        finally:
+            STACK.sim.clear_faults()
+        assert not burned(instance)
+        STACK.granted(instance, KEYS[0])
+
+
+def test_attack_23_one_byte_a_second():
+    instance = STACK.launch()
+    STACK.sim.fault("DescribeInstances", "trickle", delay_ms=1000, times=-1)
+    began = time.monotonic()
+    unavailable(instance, "upstream-unavailable")
+    assert time.monotonic() - began < 5, "longer than the request's deadline"
+    STACK.sim.clear_faults()
+    STACK.granted(instance, KEYS[0])
+
+
+def test_attack_18_iam_trouble_is_503_too():
     for mode in ("throttle", "error-500", "reset", "garbage"):
         # a profile of its own each: answers of IAM are kept for a minute
         name = "web-tier-" + mode
@@ -274,7 +337,7 @@ def test_attack_18_nothing_but_the_answer_counts():
     STACK.granted(instance, KEYS[0])
 
 
-def test_aws_slow_beyond_the_deadline():
+def test_attack_18_slow_beyond_the_deadline():
     instance = STACK.launch()
     STACK.sim.fault("DescribeInstances", "slow", delay_ms=20000, times=-1)
     began = time.monotonic()
@@ -378,8 +441,8 @@ def test_more_agents_wait_than_descriptors_are_usual():
             connection.close()
 
 
-def test_store_taken_away_and_given_back():
-    """The database refuses to write (attack 27): 503, nothing released, and the next good request works."""
+def test_attack_27_38_store_taken_away_and_given_back():
+    """The database refuses to write: 503, nothing released, and the next good request works."""
     instance = STACK.launch()
     database = sqlite3.connect(STACK.state / "vouchsafe.db", isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
@@ -395,6 +458,30 @@ def test_store_taken_away_and_given_back():
     STACK.granted(instance, KEYS[0])
 
 
+def test_attack_32_an_older_copy_is_put_in_its_place():
+    """While the server runs: it notices, gives nothing out, and goes on with the true one."""
+    served, late = STACK.launch(), STACK.launch()
+    true, old, aside = (STACK.state / name for name in ("vouchsafe.db", "old.db", "aside.db"))
+    database = sqlite3.connect(true, isolation_level=None)
+    database.execute("VACUUM INTO '%s'" % old)
+    database.close()
+    os.chown(old, true.stat().st_uid, true.stat().st_gid)
+    STACK.granted(served, KEYS[0])
+    true.rename(aside)
+    old.rename(true)
+    for instance in (served, late):
+        status, _, problem = STACK.release(instance, KEYS[1])
+        # the member's health is looked up in the store as well
+        assert (status, problem["code"]) in ((503, "store-unavailable"), (503, "vault-unavailable")), problem
+    assert "moved or replaced" in STACK.log("server")
+    true.unlink()
+    aside.rename(true)
+    wait_for("store that answers again", lambda: STACK.release(served, KEYS[1])[0] == 409)
+    wait_ready()
+    STACK.granted(served, KEYS[0])
+    STACK.granted(late, KEYS[1])
+
+
 def test_it_all_ends_with_zero():
     equal(STACK.stop(STACK.server), 0)
     equal(STACK.stop(STACK.member), 0)
@@ -405,4 +492,4 @@ def test_it_all_ends_with_zero():
 
 
 if __name__ == "__main__":
-    sys.exit(main(globals(), keys=3, config={"deadline": "2s"}))
+    sys.exit(main(globals(), keys=3, sunk=True, config={"deadline": "2s"}))

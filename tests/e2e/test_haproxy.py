@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 
+import tap
 from stack import SECONDS, main, openssl, wait_for
 from tap import equal
 
@@ -137,6 +138,7 @@ def through(front, mode, method, path, body=None, source=None, headers=None):
         connection.request(method, path, data, {"Content-Type": "application/json"} if headers is None else headers)
         response = connection.getresponse()
         text = response.read()
+        tap.came("%d through haproxy" % response.status)
         return response.status, json.loads(text) if text else None
 
 
@@ -163,6 +165,7 @@ def raw(data, source=None, port=None, wrap=None):
                 got += piece
         except (ConnectionError, ssl.SSLEOFError):
             pass  # closed with bytes of ours unread
+        tap.came(str(status_of(got) or "closed"))
         return got
 
 

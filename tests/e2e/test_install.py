@@ -14,7 +14,7 @@ WANTED = {"usr/local/bin/vouchsafe": 0o755, "usr/local/bin/vouchsafe-agent": 0o7
           "usr/local/sbin/vouchsafed": 0o755, "usr/local/sbin/vouchsafe-vault": 0o755,
           DOC + "README.md": 0o644, DOC + "operation.md": 0o644, DOC + "vouchsafe.json": 0o644,
           DOC + "policy.json": 0o644, DOC + "vault.json": 0o644, DOC + "systemd/vouchsafed.service": 0o644,
-          DOC + "systemd/vouchsafe-vault@.service": 0o644}
+          DOC + "systemd/vouchsafe-vault@.service": 0o644, DOC + "systemd/hsm-network.conf": 0o644}
 
 
 def install(to):

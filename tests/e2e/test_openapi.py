@@ -326,7 +326,8 @@ def test_the_trail():
     STACK.granted(instance, KEYS[0])
     STACK.release(instance, KEYS[1])
     STACK.release(cold, KEYS[1])
-    STACK.release(instance, KEYS[1], role="nobody")
+    for _ in range(11):
+        STACK.release(instance, KEYS[1], role="nobody")
     assertion = STACK.assertion(instance)
     STACK.cli("ledger", "rearm", instance["id"], "--account", assertion["account-id"], "--region", assertion["region"],
               "--reason", "disk \u00e9 lost", "--until", "30m")
@@ -336,6 +337,8 @@ def test_the_trail():
     STACK.put("hsm-partition-pin", "pin", "next")
     STACK.put("short-lived", "opaque", "x")
     STACK.cli("secret", "remove", "short-lived", "--version", "1")
+    STACK.stop(STACK.server)  # then the denials that were not events of their own become one
+    STACK.start_server()
     events, query = [], "/v1/audit/events?order=ascending&limit=7"
     page = check("queryEvents", 200, ops("GET", query))
     while "next_cursor" in page:

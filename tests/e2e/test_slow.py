@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 
+import tap
 from stack import SECONDS, Stack, cpu_share, main, wait_for
 from tap import equal
 
@@ -150,6 +151,7 @@ def closed_in_time(slow, least=DEADLINE - 0.6, most=DEADLINE + LATE):
         spans.setdefault(one.phase, []).append(one.gone)
     wrong = {phase: [g for g in gone if g is None or not least <= g <= most] for phase, gone in spans.items()}
     equal({phase: gone[:5] for phase, gone in wrong.items() if gone}, {}, "closed after")
+    tap.came("closed at its deadline", len(slow))
     print("# closed after " + ", ".join("%s %.1f-%.1f s" % (p, min(g), max(g)) for p, g in sorted(spans.items())))
 
 

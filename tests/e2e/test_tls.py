@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 
+import tap
 from authority import Authority
 from stack import SECONDS, Stack, cpu_share, main, openssl, wait_for
 from tap import equal
@@ -52,6 +53,7 @@ def status(path, pair=None, token=None, port=None, version=None):
         connection.request("GET", path, headers={"Authorization": "Bearer " + token} if token else {})
         response = connection.getresponse()
         response.read()
+        tap.came("%d" % response.status)
         return response.status
 
 

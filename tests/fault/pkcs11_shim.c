@@ -1,5 +1,6 @@
 /* A PKCS#11 module that passes every call on to another one and misbehaves on demand: error codes, hangs,
- * crashes, wrong lengths, garbage. A vault file names it where it would name the vendor's module.
+ * crashes, wrong lengths, garbage; and it always leaves copies of the PIN and of what it decrypts on the
+ * heap. A vault file names it where it would name the vendor's module.
  *
  *   VOUCHSAFE_PKCS11_MODULE=path       the module behind it (default: SoftHSM's)
  *   VOUCHSAFE_PKCS11_FAULT=C_Decrypt:2:0x30        armed from the start, as in shim.c; numbers are CKR_ codes
@@ -47,6 +48,7 @@ static const char *const names[ROWS] = { "C_Initialize", "C_Finalize", "C_GetSlo
 static struct control *control;
 static CK_FUNCTION_LIST ours;
 static CK_FUNCTION_LIST_PTR behind;
+static CK_FUNCTION_LIST careless; /* the module behind, with a vendor's carelessness */
 
 /* ---- what can be spoilt */
 
@@ -62,6 +64,34 @@ static void length_change(CK_ULONG *length, long long by)
 		*length = (CK_ULONG)((long long)*length + by);
 }
 
+/* As careless as a vendor may be: a copy on the ordinary heap, freed as it is. Behind what an allocator
+ * writes into free blocks. */
+static void copy_leave(const CK_BYTE *secret, CK_ULONG length)
+{
+	enum { HEAD = 64 };
+	volatile CK_BYTE *copy = malloc(HEAD + length);
+
+	for (CK_ULONG i = 0; copy && i < length; i++)
+		copy[HEAD + i] = secret[i];
+	free((void *)copy);
+}
+
+static CK_RV careless_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG length)
+{
+	copy_leave(pin, length);
+	return behind->C_Login(session, user, pin, length);
+}
+
+static CK_RV careless_decrypt(
+	CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG size, CK_BYTE *out, CK_ULONG *length)
+{
+	CK_RV rv = behind->C_Decrypt(session, in, size, out, length);
+
+	if (rv == CKR_OK && out)
+		copy_leave(out, *length);
+	return rv;
+}
+
 /* `DATA` and `LENGTH` are what the call gives out, or NULL. */
 #define CALL(ROW, NAME, PARAMETERS, ARGUMENTS, DATA, LENGTH)                                                 \
 	static CK_RV NAME PARAMETERS                                                                         \
@@ -71,7 +101,7 @@ static void length_change(CK_ULONG *length, long long by)
                                                                                                              \
 		if (fault_before(control, &fault))                                                           \
 			return (CK_RV)fault.number;                                                          \
-		rv = behind->C_##NAME ARGUMENTS;                                                             \
+		rv = careless.C_##NAME ARGUMENTS;                                                            \
 		if (fault_after(&fault))                                                                     \
 			return (CK_RV)fault.number;                                                          \
 		if (rv == CKR_OK && fault.action == ACTION_GARBAGE)                                          \
@@ -137,6 +167,9 @@ static CK_FUNCTION_LIST_PTR module_behind(void)
 
 static void ours_fill(void)
 {
+	careless = *behind;
+	careless.C_Login = careless_login;
+	careless.C_Decrypt = careless_decrypt;
 	ours = *behind;
 	ours.C_GetFunctionList = C_GetFunctionList;
 	ours.C_Initialize = Initialize;

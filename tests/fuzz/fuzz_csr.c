@@ -1,6 +1,6 @@
 /* Certificate requests. What begins as DER is put into PEM first. What is taken is a P-256 key in our own
  * encoding. */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/pem.h"
 #include "verifier/reasons.h"
 #include "verifier/recipient.h"
 
@@ -23,7 +23,7 @@ static void key_in_form(const struct recipient *recipient)
 	EVP_PKEY_free(key);
 }
 
-static void parse(const char *pem, size_t length)
+static bool parse(const char *pem, size_t length)
 {
 	struct recipient recipient;
 	struct reason reason = { NULL, "" };
@@ -34,24 +34,22 @@ static void parse(const char *pem, size_t length)
 	MUST_HOLD(ERR_peek_error() == 0);
 	if (outcome == OK)
 		key_in_form(&recipient);
+	return outcome == OK;
 }
 
 static void parse_der(const unsigned char *der, size_t length)
 {
-	char *base64 = malloc(length / 3 * 4 + 5);
-	size_t size = length * 2 + 200;
-	char *pem = malloc(size);
-	size_t used = (size_t)snprintf(pem, size, "-----BEGIN CERTIFICATE REQUEST-----\n");
-	size_t n = (size_t)EVP_EncodeBlock((unsigned char *)base64, der, (int)length);
-	size_t i;
+	size_t used;
+	char *pem = pem_of("CERTIFICATE REQUEST", der, length, &used);
+	const unsigned char *at = der;
+	X509_REQ *request;
 
-	for (i = 0; i < n; i += 64)
-		used += (size_t)snprintf(pem + used, size - used, "%.64s\n", base64 + i);
-	used += (size_t)snprintf(pem + used, size - used, "-----END CERTIFICATE REQUEST-----\n");
-	MUST_HOLD(used < size);
-	parse(pem, used);
+	if (parse(pem, used)) {
+		request = d2i_X509_REQ(NULL, &at, (long)length);
+		MUST_HOLD(request && at == der + length);
+		X509_REQ_free(request);
+	}
 	free(pem);
-	free(base64);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -61,6 +59,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size && data[0] == 0x30)
 		parse_der(data, size);
 	else
-		parse((const char *)data, size);
+		(void)parse((const char *)data, size);
 	return 0;
 }

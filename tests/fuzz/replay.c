@@ -1,6 +1,7 @@
 /* A fuzz target without a fuzzer, for every run of the tests: its corpus, and then simple changes of it for
- * two seconds, always the same ones. Arguments: folders and files of inputs; those that are absent are left
- * out. Where the target dies, the input stands in the log in hexadecimal. */
+ * two seconds: always the same ones, unless FUZZ_SEED says another number than the one that is printed.
+ * Arguments: folders and files of inputs; those that are absent are left out. Where the target dies, the
+ * input stands in the log in hexadecimal. */
 #include "tests/fuzz/fuzz.h"
 
 #include <dirent.h>
@@ -24,6 +25,7 @@ struct input {
 static struct input *seeds[SEEDS_MAX];
 static size_t n_seeds;
 static const struct input *under_way;
+static uint64_t chance = 88172645463325252U; /* never 0 */
 
 static void tell(void)
 {
@@ -99,15 +101,22 @@ static void seeds_take(const char *path)
 		seed_take(path);
 }
 
-/* xorshift64: the same changes in every run. */
+static void chance_begin(void)
+{
+	const char *text = getenv("FUZZ_SEED");
+	uint64_t seed = text ? strtoull(text, NULL, 10) : 0;
+
+	chance = seed ? seed : chance;
+	printf("# seed %llu\n", (unsigned long long)chance);
+}
+
+/* xorshift64 */
 static size_t random_below(size_t n)
 {
-	static uint64_t state = 88172645463325252U;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return n ? (size_t)(state % n) : 0;
+	chance ^= chance << 13;
+	chance ^= chance >> 7;
+	chance ^= chance << 17;
+	return n ? (size_t)(chance % n) : 0;
 }
 
 static void bytes_remove(struct input *input, size_t at, size_t n)
@@ -196,6 +205,7 @@ int main(int argc, char *argv[])
 	__sanitizer_set_death_callback(tell);
 #endif
 	puts("1..2");
+	chance_begin();
 	for (i = 1; i < (size_t)argc; i++)
 		seeds_take(argv[i]);
 	run(&nothing);

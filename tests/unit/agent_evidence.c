@@ -1,10 +1,10 @@
 /* The agent's reading of its evidence, against a listener that plays the metadata service. */
 #include "agent/evidence.h"
-#include "agent/memory.h"
 #include "aws/http.h"
 #include "aws/sigv4.h"
 #include "tests/unit/unit.h"
 #include "verifier/json.h"
+#include "verifier/protect.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -284,11 +284,12 @@ static unsigned secrets_in_memory(void)
 static int credentials_forgotten(void)
 {
 	const struct http_options options = { .user_agent = "test", .connections = 1 };
+	static const struct protection protection = { 8 << 20, MEMORY_JSON_LOCKED };
 	char *known = malloc(SECRET_LENGTH + 1);
 	struct complaint complaint;
 	json_t *evidence;
 
-	if (memory_harden() == FAULT || !known)
+	if (protect_process(&protection, &complaint) == FAULT || !known)
 		return 1;
 	secret_make(known);
 	if (secrets_in_memory() != 1) /* or else this finds nothing at all */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char root[200];
@@ -148,6 +149,48 @@ static void test_cut_and_trailing(void **state)
 	assert_unusable();
 }
 
+/* In a process without a terminal, whose standard input somebody could type into: what is left of "x". */
+static int left_of_input(void)
+{
+	struct complaint complaint;
+	struct key key;
+	int ends[2];
+	char c = '-';
+
+	if (pipe(ends) != 0 || write(ends[1], "x\n", 2) != 2 || dup2(ends[0], STDIN_FILENO) < 0)
+		return '!';
+	close(ends[1]);
+	if (key_keep(&folder, &key, &complaint) != AGENT_CONFIGURATION || read(STDIN_FILENO, &c, 1) < 0)
+		return '?';
+	return c;
+}
+
+/* OpenSSL would ask for a passphrase, on the console or on standard input, and the boot would wait for it. */
+static void test_encrypted(void **state)
+{
+	EVP_PKEY *pair = EVP_EC_gen("P-256");
+	BIO *bio = BIO_new(BIO_s_mem());
+	int status = 0;
+	char *text;
+	long length;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, pair, EVP_aes_256_cbc(), "x", 1, NULL, NULL), 1);
+	length = BIO_get_mem_data(bio, &text);
+	put(text, (size_t)length);
+	child = fork();
+	if (child == 0) {
+		setsid();
+		_exit(left_of_input());
+	}
+	assert_true(child > 0 && waitpid(child, &status, 0) == child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 'x');
+	BIO_free(bio);
+	EVP_PKEY_free(pair);
+}
+
 static int no_rename(int from_folder, const char *from, int to_folder, const char *to)
 {
 	(void)from_folder;
@@ -175,7 +218,8 @@ static void test_not_stored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { IN_FOLDER(test_made_and_kept), IN_FOLDER(test_request),
-		IN_FOLDER(test_damaged), IN_FOLDER(test_cut_and_trailing), IN_FOLDER(test_not_stored) };
+		IN_FOLDER(test_damaged), IN_FOLDER(test_encrypted), IN_FOLDER(test_cut_and_trailing),
+		IN_FOLDER(test_not_stored) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

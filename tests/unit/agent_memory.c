@@ -1,7 +1,6 @@
-/* The hardened process, and each allocation failing in its turn: no crash, no leak, no secret from a broken
+/* Each allocation failing in its turn: no crash, no leak, no secret from a broken
  * envelope. */
 #include "agent/key.h"
-#include "agent/memory.h"
 #include "agent/open.h"
 #include "tests/unit/unit.h"
 
@@ -12,53 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-/* ---- the process: in a child, for it must come before anything else */
-
-static int hardened(void)
-{
-	struct rlimit core;
-	enum outcome outcome = memory_harden();
-	void *block;
-	char *text;
-
-	if (outcome != OK && outcome != UNAVAILABLE)
-		return 1;
-	if (prctl(PR_GET_DUMPABLE) != 0 || getrlimit(RLIMIT_CORE, &core) != 0 || core.rlim_cur ||
-		core.rlim_max)
-		return 2;
-	if (umask(0) != 077)
-		return 3;
-	text = json_dumps(json_pack("[s]", "secret"), 0);
-	if (!text || !CRYPTO_secure_allocated(text))
-		return 4;
-	block = OPENSSL_malloc(100);
-	memset(block, 1, 100);
-	block = OPENSSL_realloc(block, 5000);
-	if (!block || ((char *)block)[99] != 1)
-		return 5;
-	OPENSSL_free(OPENSSL_realloc(block, 10));
-	return 0;
-}
-
-static void test_hardened(void **state)
-{
-	pid_t child = fork();
-	int status;
-
-	(void)state;
-	assert_true(child >= 0);
-	if (child == 0)
-		_exit(hardened());
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
 
 /* ---- the Nth allocation fails */
 
@@ -283,8 +237,8 @@ static void test_key_kept_nth_allocation(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_hardened),
-		cmocka_unit_test(test_open_nth_allocation), cmocka_unit_test(test_key_made_nth_allocation),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_open_nth_allocation),
+		cmocka_unit_test(test_key_made_nth_allocation),
 		cmocka_unit_test(test_key_kept_nth_allocation) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

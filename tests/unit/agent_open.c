@@ -210,7 +210,7 @@ static void test_unknown_members(void **state)
 	release_clear(&release);
 }
 
-static void test_not_for_us(void **state)
+static void attack_43_not_for_us(void **state)
 {
 	static const char rest[] = "\"ack\": \"bWFj\", \"secrets\": []";
 	char other_hash[65];
@@ -433,7 +433,7 @@ static void test_too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_good),
-		cmocka_unit_test(test_unknown_members), cmocka_unit_test(test_not_for_us),
+		cmocka_unit_test(test_unknown_members), cmocka_unit_test(attack_43_not_for_us),
 		cmocka_unit_test(test_other_key), cmocka_unit_test(test_flipped),
 		cmocka_unit_test(test_cut_and_trailing), cmocka_unit_test(test_other_envelopes),
 		cmocka_unit_test(test_not_json), cmocka_unit_test(test_bad_acknowledgements),

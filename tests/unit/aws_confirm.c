@@ -88,7 +88,7 @@ static void all_true(void **state)
 
 /* A wrong word of the assertion, or another word of EC2's, or none: the same check fails, with both values in
  * it. */
-static void attributes(void **state)
+static void attack_18_attributes_and_states(void **state)
 {
 #define ASSERTED(member) offsetof(struct scene, assertion.member)
 #define OBSERVED(member) offsetof(struct scene, facts.member)
@@ -271,7 +271,7 @@ static void role(void **state)
 
 /* ---- not visible yet, with both edges */
 
-static void visible(void **state)
+static void attack_18_visible(void **state)
 {
 	struct reason reason;
 	struct scene scene;
@@ -322,13 +322,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_true),
-		cmocka_unit_test(attributes),
+		cmocka_unit_test(attack_18_attributes_and_states),
 		cmocka_unit_test(zones),
 		cmocka_unit_test(no_public_name),
 		cmocka_unit_test(first_label),
 		cmocka_unit_test(peer_address),
 		cmocka_unit_test(role),
-		cmocka_unit_test(visible),
+		cmocka_unit_test(attack_18_visible),
 		cmocka_unit_test(profile_visible),
 	};
 

@@ -133,7 +133,7 @@ static void facts_of_one(void **state)
 }
 
 /* Each change makes the whole answer unbelievable. */
-static void answers_refused(void **state)
+static void attack_18_answers_refused(void **state)
 {
 	static const char *const changes[][2] = {
 		{ "2016-11-15/\"", "2014-06-15/\"" },
@@ -191,7 +191,7 @@ static void answers_refused(void **state)
 }
 
 /* What is not said stays empty, and nothing else takes its place. */
-static void not_said(void **state)
+static void attack_18_a_field_missing(void **state)
 {
 	static const struct {
 		const char *from, *to;
@@ -284,7 +284,7 @@ static void address_without_set(void **state)
 	free(start);
 }
 
-static void pages(void **state)
+static void attack_18_on_a_later_page(void **state)
 {
 	char *first = replaced(one, "<reservationSet>", "<nextToken>more==</nextToken><reservationSet>");
 	char *second = replaced(one, "<instanceId>i-0123456789abcdef0", "<instanceId>i-0123456789abcdef1");
@@ -427,7 +427,7 @@ static void profiles_listed(void **state)
 	}
 }
 
-static void profiles_refused(void **state)
+static void attack_18_profiles_refused(void **state)
 {
 	static const char *const texts[] = {
 		IAM_OPEN IAM_CLOSE,
@@ -457,7 +457,7 @@ static void profiles_refused(void **state)
 	}
 }
 
-static void profile_on_page_two(void **state)
+static void attack_18_profile_on_page_two(void **state)
 {
 	struct iam_listing listing = { 0 };
 	struct form form = { 0 };
@@ -486,7 +486,7 @@ static void profile_on_page_two(void **state)
 
 /* ---- errors */
 
-static void codes(void **state)
+static void attack_25_codes_and_nothing_else(void **state)
 {
 	static const struct {
 		const char *text, *code;
@@ -618,17 +618,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(facts_of_one),
-		cmocka_unit_test(answers_refused),
-		cmocka_unit_test(not_said),
+		cmocka_unit_test(attack_18_answers_refused),
+		cmocka_unit_test(attack_18_a_field_missing),
 		cmocka_unit_test(root_volumes),
 		cmocka_unit_test(address_without_set),
-		cmocka_unit_test(pages),
+		cmocka_unit_test(attack_18_on_a_later_page),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(form_of_instances),
 		cmocka_unit_test(profiles_listed),
-		cmocka_unit_test(profiles_refused),
-		cmocka_unit_test(profile_on_page_two),
-		cmocka_unit_test(codes),
+		cmocka_unit_test(attack_18_profiles_refused),
+		cmocka_unit_test(attack_18_profile_on_page_two),
+		cmocka_unit_test(attack_25_codes_and_nothing_else),
 		cmocka_unit_test(vector_instances),
 		cmocka_unit_test(vector_errors),
 		cmocka_unit_test(vector_profiles),

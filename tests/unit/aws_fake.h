@@ -36,6 +36,7 @@ struct fake_reply {
 	bool drop; /* close without a byte */
 	bool reset; /* the same with RST */
 	bool close; /* after the whole answer */
+	bool slow; /* a byte every 50 ms, until the other side has had enough */
 };
 
 struct fake {
@@ -103,6 +104,14 @@ static bool fake_send(int socket, const char *data, size_t length)
 	return true;
 }
 
+static void fake_send_slowly(const struct fake *fake, int socket, const char *data, size_t length)
+{
+	struct pollfd ends[2] = { { fake->stop, POLLIN, 0 }, { socket, POLLIN | POLLRDHUP, 0 } };
+
+	while (length-- > 0 && poll(ends, 2, 50) == 0 && fake_send(socket, data++, 1))
+		;
+}
+
 static void fake_reply(struct fake *fake, unsigned i, struct fake_reply *reply)
 {
 	int socket = fake->open[i]->socket;
@@ -121,7 +130,10 @@ static void fake_reply(struct fake *fake, unsigned i, struct fake_reply *reply)
 		snprintf(framing, sizeof(framing), "%zx\r\n", length);
 		fake_send(socket, framing, strlen(framing));
 	}
-	fake_send(socket, reply->body, sent);
+	if (reply->slow)
+		fake_send_slowly(fake, socket, reply->body, sent);
+	else
+		fake_send(socket, reply->body, sent);
 	if (reply->chunked && sent == length)
 		fake_send(socket, "\r\n0\r\n\r\n", 7);
 	if (reply->close || sent < length)

@@ -311,7 +311,7 @@ static void not_reached(void **state)
 	free(world);
 }
 
-static void redirects_and_proxies_ignored(void **state)
+static void attack_24_redirects_and_proxies_ignored(void **state)
 {
 	const struct fake_reply ok = { .body = "sink" };
 	struct world *sink = world_open(&ok, 1);
@@ -703,7 +703,7 @@ int main(void)
 		cmocka_unit_test(too_slow),
 		cmocka_unit_test(never_twice),
 		cmocka_unit_test(not_reached),
-		cmocka_unit_test(redirects_and_proxies_ignored),
+		cmocka_unit_test(attack_24_redirects_and_proxies_ignored),
 		cmocka_unit_test(headers_refused),
 		cmocka_unit_test(requests_refused),
 		cmocka_unit_test(signed_requests),

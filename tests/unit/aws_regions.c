@@ -31,7 +31,7 @@ static void partitions(void **state)
 	}
 }
 
-static void strangers(void **state)
+static void attack_2_strangers(void **state)
 {
 	static const char *const names[] = { "", "us-east-1 ", "US-EAST-1", "us-east-1a", "us-east",
 		"us-east-11", "attacker.example?", "x#", "u@host", "us-east-1/",
@@ -216,7 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(partitions),
-		cmocka_unit_test(strangers),
+		cmocka_unit_test(attack_2_strangers),
 		cmocka_unit_test(with_certificates),
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(endpoints_refused),

@@ -24,6 +24,7 @@ struct cloud {
 	sem_t arrived, let;
 	unsigned poisonous; /* the instance whose answer nobody can read */
 	unsigned pending; /* the instance that is */
+	unsigned running_after; /* so many calls; 0: never */
 	unsigned per_page; /* instances; 0: all */
 	bool iam_pages, no_such_role, other_instance;
 	atomic_uint ids_max; /* in one call */
@@ -35,6 +36,12 @@ struct text {
 	size_t length;
 	FILE *file;
 };
+
+static bool is_pending(const struct cloud *cloud, unsigned number)
+{
+	return number == cloud->pending &&
+	       (cloud->running_after == 0 || cloud->calls_ec2 <= cloud->running_after);
+}
 
 static void instance_print(FILE *file, const struct cloud *cloud, const char *id, unsigned number)
 {
@@ -60,7 +67,7 @@ static void instance_print(FILE *file, const struct cloud *cloud, const char *id
 		"attachment><privateIpAddressesSet>"
 		"<item><privateIpAddress>10.0.%u.%u</privateIpAddress><primary>true</primary></item>"
 		"</privateIpAddressesSet></item></networkInterfaceSet></item></instancesSet></item>",
-		id, number == cloud->pending ? "pending" : "running", number / 256, number % 256,
+		id, is_pending(cloud, number) ? "pending" : "running", number / 256, number % 256,
 		number / 256, number % 256);
 }
 
@@ -457,6 +464,10 @@ static void roles_cached(void **state)
 
 /* ---- not visible */
 
+#define THROTTLED                                                                                            \
+	"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>m</Message></Error></Errors></"  \
+	"Response>"
+
 static void not_visible(void **state)
 {
 	struct world *world = world_open();
@@ -474,8 +485,65 @@ static void not_visible(void **state)
 	world_close(world);
 }
 
+/* It is asked for again meanwhile, and those who come then do not wait for it. */
+static void visible_after_a_while(void **state)
+{
+	struct world *world = world_open();
+	struct aws_counts counts;
+	struct one *late, *fine;
+
+	(void)state;
+	world->cloud.pending = 5;
+	world->cloud.running_after = 3;
+	late = ask(world, 5, 20);
+	fine = ask(world, 6, 20);
+	wait_all(world);
+	confirmed(late);
+	confirmed(fine);
+	aws_counts_get(world->aws, &counts);
+	assert_in_range(counts.calls_ec2, 4, 5); /* the second of them came with the first, or just after */
+	assert_int_equal(counts.failed_ec2, 0);
+	world_close(world);
+}
+
+/* A deadline that comes before EC2 shows it: the answer is the same, and in time. */
+static void not_visible_within_the_deadline(void **state)
+{
+	struct world *world = world_open();
+	struct one *unknown = ask(world, 1000, 0.6);
+	long long began = monotonic_now();
+
+	(void)state;
+	wait_all(world);
+	unavailable_for(unknown, REASON_NOT_VISIBLE_YET, "does not show");
+	assert_in_range((monotonic_now() - began) / 1000000, 0, 5000);
+	world_close(world);
+}
+
+/* AWS has throttled, so our own bucket is empty: who cannot have his turn in time is told at once. */
+static void no_turn_in_time(void **state)
+{
+	struct world *world = world_open();
+	struct one *first, *hurried;
+
+	(void)state;
+	world->cloud.spoiled = (struct fake_reply){ .status = 503, .body = THROTTLED };
+	world->cloud.spoil_ec2 = 1;
+	world->cloud.gates = 1;
+	first = ask(world, 1, 20);
+	sem_wait(&world->cloud.arrived);
+	sem_post(&world->cloud.let);
+	while (world->cloud.calls_ec2 < 2) /* the throttled one is back, and tried again */
+		usleep(1000);
+	hurried = ask(world, 2, 0.02);
+	wait_all(world);
+	confirmed(first);
+	unavailable_for(hurried, REASON_OVERLOADED, "more are waiting");
+	world_close(world);
+}
+
 /* EC2 answers about another instance than the one that was asked for. */
-static void other_instance(void **state)
+static void attack_18_another_instance(void **state)
 {
 	struct world *world = world_open();
 	struct one *one;
@@ -527,12 +595,8 @@ static void not_ours(void **state)
 
 /* ---- failures */
 
-#define THROTTLED                                                                                            \
-	"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>m</Message></Error></Errors></"  \
-	"Response>"
-
 /* What passes: tried again, and served. */
-static void passing_failures(void **state)
+static void attack_18_passing_failures(void **state)
 {
 	static const struct fake_reply replies[] = {
 		{ .drop = true },
@@ -571,25 +635,25 @@ static void passing_failures(void **state)
 	}
 }
 
-static void throttled_for_long(void **state)
+static void attack_18_throttled_five_times(void **state)
 {
 	struct world *world = world_open();
 	struct one *one;
 
 	(void)state;
 	world->cloud.spoiled = (struct fake_reply){ .status = 503, .body = THROTTLED };
-	world->cloud.spoil_ec2 = 3;
+	world->cloud.spoil_ec2 = 5;
 	world->cloud.spoil_iam = 2;
 	one = ask(world, 1, 30);
 	wait_all(world);
 	confirmed(one);
-	assert_int_equal(world->cloud.calls_ec2, 4);
+	assert_int_equal(world->cloud.calls_ec2, 6);
 	assert_int_equal(world->cloud.calls_iam, 3);
 	world_close(world);
 }
 
 /* What stays: given up at once, with AWS's code and none of its text. */
-static void lasting_failures(void **state)
+static void attack_25_error_texts_stay_inside(void **state)
 {
 	static const struct {
 		struct fake_reply reply;
@@ -648,7 +712,7 @@ static void iam_refuses(void **state)
 	world_close(world);
 }
 
-static void too_large(void **state)
+static void attack_23_too_large(void **state)
 {
 	enum { LENGTH = 9 * 1024 * 1024 };
 	char *text = malloc(LENGTH);
@@ -665,6 +729,27 @@ static void too_large(void **state)
 	unavailable_for(one, REASON_UPSTREAM, "too large");
 	world_close(world);
 	free(text);
+}
+
+/* A good answer, a byte at a time: nobody waits for its end, and the next question is served. */
+static void attack_23_slow_bytes(void **state)
+{
+	struct world *world = world_open();
+	struct one *one;
+
+	(void)state;
+	world->cloud.spoiled = (struct fake_reply){
+		.body = "<DescribeInstancesResponse xmlns=\"" EC2_NS "\">", .slow = true
+	};
+	world->cloud.spoil_ec2 = 1000;
+	one = ask(world, 1, 0.5);
+	wait_all(world);
+	unavailable_for(one, REASON_UPSTREAM, "deadline");
+	world->cloud.spoil_ec2 = 0;
+	one = ask(world, 1, 20);
+	wait_all(world);
+	confirmed(one);
+	world_close(world);
 }
 
 static void nobody_there(void **state)
@@ -848,14 +933,18 @@ int main(void)
 		cmocka_unit_test(pages_followed),
 		cmocka_unit_test(roles_cached),
 		cmocka_unit_test(not_visible),
-		cmocka_unit_test(other_instance),
+		cmocka_unit_test(visible_after_a_while),
+		cmocka_unit_test(not_visible_within_the_deadline),
+		cmocka_unit_test(no_turn_in_time),
+		cmocka_unit_test(attack_18_another_instance),
 		cmocka_unit_test(no_such_role),
 		cmocka_unit_test(not_ours),
-		cmocka_unit_test(passing_failures),
-		cmocka_unit_test(throttled_for_long),
-		cmocka_unit_test(lasting_failures),
+		cmocka_unit_test(attack_18_passing_failures),
+		cmocka_unit_test(attack_18_throttled_five_times),
+		cmocka_unit_test(attack_25_error_texts_stay_inside),
 		cmocka_unit_test(iam_refuses),
-		cmocka_unit_test(too_large),
+		cmocka_unit_test(attack_23_too_large),
+		cmocka_unit_test(attack_23_slow_bytes),
 		cmocka_unit_test(nobody_there),
 		cmocka_unit_test(poison_alone),
 		cmocka_unit_test(deadline_passes),

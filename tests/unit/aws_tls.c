@@ -161,14 +161,14 @@ static void right_certificate(void **state)
 	assert_int_equal(fetch(place, place->certificate, "localhost"), HTTP_ANSWERED);
 }
 
-static void wrong_name(void **state)
+static void attack_24_wrong_name(void **state)
 {
 	const struct place *place = *state;
 
 	assert_int_equal(fetch(place, place->certificate, "127.0.0.1"), HTTP_NO_CONNECT);
 }
 
-static void unknown_issuer(void **state)
+static void attack_24_unknown_issuer(void **state)
 {
 	const struct place *place = *state;
 
@@ -213,8 +213,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(right_certificate),
-		cmocka_unit_test(wrong_name),
-		cmocka_unit_test(unknown_issuer),
+		cmocka_unit_test(attack_24_wrong_name),
+		cmocka_unit_test(attack_24_unknown_issuer),
 		cmocka_unit_test(no_such_file),
 		cmocka_unit_test(client_certificate),
 	};

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define NS "http://example.com/doc/"
@@ -96,7 +98,7 @@ static void handed_over(void **state)
 	assert_string_equal(seen.item, "a <&>\"'\xc3\xa9");
 }
 
-static void refused_texts(void **state)
+static void attack_23_what_aws_never_sends(void **state)
 {
 	static const struct {
 		const char *text, *why;
@@ -178,7 +180,7 @@ static void refused_texts(void **state)
 }
 
 /* Cut anywhere it is refused; so is a NUL anywhere. */
-static void truncated(void **state)
+static void attack_23_truncated(void **state)
 {
 	const char *text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>" OPEN "<x>y</x>" ARN
 			   "<items><item><name>a&amp;</name>"
@@ -200,7 +202,7 @@ static void truncated(void **state)
 	free(copy);
 }
 
-static void utf_16(void **state)
+static void attack_23_utf_16(void **state)
 {
 	const char *text = OPEN ARN CLOSE;
 	size_t length = strlen(text);
@@ -246,7 +248,7 @@ static void refused_repeated(
 	free(text);
 }
 
-static void caps(void **state)
+static void attack_23_sizes_and_depths(void **state)
 {
 	struct seen seen;
 	char why[XML_WHY_SIZE];
@@ -269,8 +271,83 @@ static void caps(void **state)
 	free(text);
 }
 
+/* Does reading the text open that file? */
+static bool opens_file(const char *text, const char *path)
+{
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	struct inotify_event event;
+	struct seen seen;
+	char why[XML_WHY_SIZE];
+	bool opened;
+
+	assert_true(watch >= 0 && inotify_add_watch(watch, path, IN_OPEN | IN_ACCESS) >= 0);
+	assert_false(read_text(text, strlen(text), &seen, why));
+	opened = read(watch, &event, sizeof(event)) > 0;
+	close(watch);
+	return opened;
+}
+
+/* Of this process, at its highest so far, in KiB. */
+static long memory_peak(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return usage.ru_maxrss;
+}
+
+static void attack_23_no_file_is_opened(void **state)
+{
+	static const char *const forms[] = {
+		"<!DOCTYPE Answer SYSTEM \"file://%s\">" OPEN ARN CLOSE,
+		"<!DOCTYPE Answer [<!ENTITY e SYSTEM \"file://%s\">]>" OPEN
+		"<thing><arn>&e;</arn></thing>" CLOSE,
+		"<!DOCTYPE Answer [<!ENTITY %% e SYSTEM \"%s\"> %%e;]>" OPEN ARN CLOSE,
+		OPEN "<xi:include xmlns:xi=\"http://www.w3.org/2001/XInclude\" href=\"%s\"/>" CLOSE,
+	};
+	char path[] = "/tmp/vouchsafe-xml-XXXXXX", text[400];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "a:b", 3), 3);
+	close(fd);
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(text, sizeof(text), forms[i], path);
+#pragma GCC diagnostic pop
+		assert_false(opens_file(text, path));
+	}
+	unlink(path);
+}
+
+/* Ten entities of ten of the one before: 10^9 bytes, were they expanded. */
+static void attack_23_a_bomb_stays_small(void **state)
+{
+	char text[4096], *at = text;
+	struct seen seen;
+	char why[XML_WHY_SIZE];
+	long before;
+
+	(void)state;
+	at += sprintf(at, "<!DOCTYPE Answer [<!ENTITY a0 \"a\">");
+	for (int i = 1; i < 10; i++) {
+		at += sprintf(at, "<!ENTITY a%d \"", i);
+		for (int k = 0; k < 10; k++)
+			at += sprintf(at, "&a%d;", i - 1);
+		at += sprintf(at, "\">");
+	}
+	strcpy(at, "]>" OPEN "<thing><arn>&a9;</arn></thing>" CLOSE);
+	before = memory_peak();
+	for (int i = 0; i < 100; i++)
+		assert_false(read_text(text, strlen(text), &seen, why));
+	assert_non_null(strstr(why, "DOCTYPE"));
+	assert_true(memory_peak() - before < 32 * 1024);
+}
+
 /* Nothing is printed, whatever is wrong. */
-static void silent(void **state)
+static void attack_25_nothing_is_printed(void **state)
 {
 	const char *text = "<!DOCTYPE a [<!ENTITY x \"&x;\">]><a b='<' c=\"&nope;\">\x01</b>";
 	struct seen seen;
@@ -299,11 +376,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(taken),
 		cmocka_unit_test(handed_over),
-		cmocka_unit_test(refused_texts),
-		cmocka_unit_test(truncated),
-		cmocka_unit_test(utf_16),
-		cmocka_unit_test(caps),
-		cmocka_unit_test(silent),
+		cmocka_unit_test(attack_23_what_aws_never_sends),
+		cmocka_unit_test(attack_23_truncated),
+		cmocka_unit_test(attack_23_utf_16),
+		cmocka_unit_test(attack_23_sizes_and_depths),
+		cmocka_unit_test(attack_23_no_file_is_opened),
+		cmocka_unit_test(attack_23_a_bomb_stays_small),
+		cmocka_unit_test(attack_25_nothing_is_printed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,7 @@ static void test_bare(void **state)
 	table_free(table);
 }
 
-static void test_hostile(void **state)
+static void attack_39_hostile_cells(void **state)
 {
 	struct table *table = table_new(headings);
 
@@ -92,7 +92,8 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_widths), cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_bare), cmocka_unit_test(test_hostile), cmocka_unit_test(test_many) };
+		cmocka_unit_test(test_bare), cmocka_unit_test(attack_39_hostile_cells),
+		cmocka_unit_test(test_many) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

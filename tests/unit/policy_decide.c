@@ -263,7 +263,7 @@ static void what_may_still_come(void **state)
 }
 
 /* The window counts for a first use alone: it is noted, never refused here. Both edges, to the second. */
-static void attack_33_window_edges(void **state)
+static void attack_12_33_window_edges(void **state)
 {
 	static const struct {
 		time_t now;
@@ -293,7 +293,7 @@ static void attack_33_window_edges(void **state)
 }
 
 /* ATTACKS 21, 22: a stop and start; a root volume or an interface attached long after the launch */
-static void original_boot(void **state)
+static void attack_21_22_original_boot(void **state)
 {
 	static const struct {
 		int interface, root; /* seconds from the launch; INT_MAX stands for "not said" */
@@ -457,10 +457,10 @@ int main(void)
 		cmocka_unit_test(each_bound),
 		cmocka_unit_test(not_visible_yet),
 		cmocka_unit_test(what_may_still_come),
-		cmocka_unit_test(attack_33_window_edges),
+		cmocka_unit_test(attack_12_33_window_edges),
 		cmocka_unit_test(long_lists_and_none),
 		cmocka_unit_test(any_group),
-		cmocka_unit_test(original_boot),
+		cmocka_unit_test(attack_21_22_original_boot),
 		cmocka_unit_test(what_a_rule_lifts),
 		cmocka_unit_test(earlier_failure),
 		cmocka_unit_test(checks_that_do_not_fit),

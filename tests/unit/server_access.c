@@ -182,7 +182,7 @@ static void good_ones(void **state)
 	assert_verdict(verdict_of(trust, &usual, &root, NULL, NOW + DAY - 1), NULL);
 }
 
-static void single_changes(void **state)
+static void attack_41_single_changes(void **state)
 {
 	EVP_PKEY *rsa1024 = EVP_RSA_gen(1024);
 	const struct {
@@ -396,7 +396,7 @@ static void second_bad(void **state)
 
 /* ---- revocation */
 
-static void revoked(void **state)
+static void attack_41_revoked(void **state)
 {
 	static const struct likeness seven = { .serial = 7 }, eight = { .serial = 8 };
 	struct client_trust *with = trust_with_lists((X509_CRL *[]){ list_of(&root, 7, -DAY, DAY), NULL });
@@ -435,7 +435,7 @@ static void list_of_a_stranger(void **state)
 	client_trust_free(with);
 }
 
-static void issuers_revoked(void **state)
+static void attack_41_issuers_revoked(void **state)
 {
 	static const struct likeness like = { .serial = 5 };
 	struct client_trust *with = trust_with_lists((X509_CRL *[]){ list_of(&root, 7, -DAY, DAY), NULL });
@@ -590,6 +590,7 @@ static void key_write(const char *path, EVP_PKEY *key, const EVP_CIPHER *cipher)
 	assert_non_null(file);
 	assert_true(PEM_write_PrivateKey(file, key, cipher, (const unsigned char *)"x", 1, NULL, NULL));
 	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(path, 0640), 0);
 }
 
 static void pairs(void **state)
@@ -606,6 +607,9 @@ static void pairs(void **state)
 	assert_check(&own, NOW, NULL, "own.key: No such file");
 	key_write(own.key, shared_key(), NULL);
 	assert_check(&own, NOW, NULL, NULL);
+	assert_int_equal(chmod(own.key, 0641), 0);
+	assert_check(&own, NOW, NULL, "everybody may use this key; run: chmod o=");
+	assert_int_equal(chmod(own.key, 0600), 0);
 	assert_check(&own, NOW + 20 * DAY, "own.pem: the certificate has expired", NULL);
 	assert_check(&own, NOW + 11 * DAY, "an authority or a list is over", NULL);
 	strcpy(own.client_ca, path_of("none.pem"));
@@ -650,7 +654,7 @@ static void rule_add(const char *name, enum access_role role, const char *dns)
 	strcpy(access->certificate.dns, dns);
 }
 
-static void tokens(void **state)
+static void attack_41_tokens(void **state)
 {
 	(void)state;
 	config.n_access = 0;
@@ -691,7 +695,7 @@ static const struct audit_access *who(const char *san, const struct issuer *issu
 	return access;
 }
 
-static void certificates(void **state)
+static void attack_41_certificates(void **state)
 {
 	(void)state;
 	config.n_access = 0;
@@ -751,7 +755,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_ones),
-		cmocka_unit_test(single_changes),
+		cmocka_unit_test(attack_41_single_changes),
 		cmocka_unit_test(bad_issuers),
 		cmocka_unit_test(path_length),
 		cmocka_unit_test(critical_stranger),
@@ -759,16 +763,16 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(largest),
 		cmocka_unit_test(second_bad),
-		cmocka_unit_test(revoked),
+		cmocka_unit_test(attack_41_revoked),
 		cmocka_unit_test(lists_of_another_time),
 		cmocka_unit_test(list_of_a_stranger),
-		cmocka_unit_test(issuers_revoked),
+		cmocka_unit_test(attack_41_issuers_revoked),
 		cmocka_unit_test(authorities_in_files),
 		cmocka_unit_test(broken_files),
 		cmocka_unit_test(broken_lists),
 		cmocka_unit_test(pairs),
-		cmocka_unit_test(tokens),
-		cmocka_unit_test(certificates),
+		cmocka_unit_test(attack_41_tokens),
+		cmocka_unit_test(attack_41_certificates),
 		cmocka_unit_test(threads),
 	};
 

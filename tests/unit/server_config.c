@@ -442,6 +442,21 @@ static void development(void **state)
 		"\"development\": true, \"listen\": \"0.0.0.0:8443\"", "3:", "only loopback");
 }
 
+static void bucket(void **state)
+{
+	static struct config config;
+	struct complaint complaint = { "" };
+
+	(void)state;
+	assert_true(load_changed("\"aws\": {", "\"aws\": { \"bucket\": {\"size\": 7, \"per_second\": 9},",
+		&config, &complaint));
+	assert_int_equal(config.aws.bucket_size, 7);
+	assert_int_equal(config.aws.bucket_per_second, 9);
+	assert_refused("\"aws\": {", "\"aws\": { \"bucket\": {\"size\": 0, \"per_second\": 9},",
+		"5:", "aws.bucket.size");
+	assert_refused("\"aws\": {", "\"aws\": { \"bucket\": {\"size\": 7},", "5:", "aws.bucket.per_second");
+}
+
 static void unreadable(void **state)
 {
 	static struct config config;
@@ -507,6 +522,7 @@ int main(void)
 		cmocka_unit_test(forwarding_settings),
 		cmocka_unit_test(forwarding_networks),
 		cmocka_unit_test(development),
+		cmocka_unit_test(bucket),
 		cmocka_unit_test(unreadable),
 		cmocka_unit_test(shipped_examples),
 		cmocka_unit_test(policy_beyond_configuration),

@@ -122,7 +122,7 @@ static void passes_the_window_at_its_own_time(void **state)
 }
 
 /* Authentic for ever, and no first use any more. */
-static void does_not_pass_it_now(void **state)
+static void attack_12_does_not_pass_it_now(void **state)
 {
 	struct reason reason;
 	char text[4096];
@@ -138,7 +138,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(passes_the_window_at_its_own_time),
-		cmocka_unit_test(does_not_pass_it_now),
+		cmocka_unit_test(attack_12_does_not_pass_it_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

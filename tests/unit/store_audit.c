@@ -74,7 +74,7 @@ static void hostile_fill(char *to, size_t size)
 	to[length] = '\0';
 }
 
-static void hostile_text_comes_back(void **state)
+static void attack_39_hostile_text_comes_back(void **state)
 {
 	struct scene *scene = *state;
 	struct asked asked;
@@ -126,7 +126,7 @@ static void hostile_text_comes_back(void **state)
 	asked_clear(&asked);
 }
 
-static void an_event_takes_hostile_text_too(void **state)
+static void attack_39_an_event_takes_hostile_text_too(void **state)
 {
 	struct scene *scene = *state;
 	struct record record = {
@@ -228,8 +228,32 @@ static void tampering_is_found(void **state)
 	}
 }
 
+/* A query never answers with bytes that were not hashed, nor with what stands behind them. */
+static bool count_row(void *context, const struct audit_event *event)
+{
+	(void)event;
+	++*(unsigned *)context;
+	return true;
+}
+
+static void tampered_events_are_not_shown(void **state)
+{
+	struct scene *scene = *state;
+	const struct audit_filter all = { .ascending = true, .limit = 10 };
+	struct reason reason = { 0 };
+	unsigned rows = 0;
+	bool more;
+
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(release_at(scene->store, i, 1, T0 + i, NULL), OK);
+	tamper(&scene->place, "UPDATE event SET bytes = '{\"seq\":5}' WHERE seq = 5");
+	assert_int_equal(audit_query(scene->store, &all, count_row, &rows, &more, &reason), UNAVAILABLE);
+	assert_non_null(strstr(reason.text, "audit verify"));
+	assert_int_equal(rows, 4);
+}
+
 /* A trail that became shorter under a running node is not written on. */
-static void a_shortened_trail_is_not_written_on(void **state)
+static void attack_32_a_shortened_trail_is_not_written_on(void **state)
 {
 	struct scene *scene = *state;
 
@@ -388,7 +412,7 @@ static void limits_and_ends(void **state)
 }
 
 /* Clocks step: order is by seq, the window by time. */
-static void a_stepping_clock_loses_no_event(void **state)
+static void attack_33_a_stepping_clock_loses_no_event(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
 	static const int minutes[] = { 50, 10, 40, 20, 30, 60 };
@@ -447,16 +471,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(members_stand_in_their_order, begin, end),
-		cmocka_unit_test_setup_teardown(hostile_text_comes_back, begin, end),
-		cmocka_unit_test_setup_teardown(an_event_takes_hostile_text_too, begin, end),
+		cmocka_unit_test_setup_teardown(attack_39_hostile_text_comes_back, begin, end),
+		cmocka_unit_test_setup_teardown(attack_39_an_event_takes_hostile_text_too, begin, end),
 		cmocka_unit_test_setup_teardown(broken_and_endless_text_is_tamed, begin, end),
 		cmocka_unit_test_setup_teardown(the_largest_event_fits, begin, end),
 		cmocka_unit_test_setup_teardown(tampering_is_found, begin, end),
-		cmocka_unit_test_setup_teardown(a_shortened_trail_is_not_written_on, begin, end),
+		cmocka_unit_test_setup_teardown(tampered_events_are_not_shown, begin, end),
+		cmocka_unit_test_setup_teardown(attack_32_a_shortened_trail_is_not_written_on, begin, end),
 		cmocka_unit_test_setup_teardown(two_writers_one_chain, begin, end),
 		cmocka_unit_test_setup_teardown(queries_agree_with_the_plain_way, begin, end),
 		cmocka_unit_test_setup_teardown(limits_and_ends, begin, end),
-		cmocka_unit_test_setup_teardown(a_stepping_clock_loses_no_event, begin, end),
+		cmocka_unit_test_setup_teardown(attack_33_a_stepping_clock_loses_no_event, begin, end),
 		cmocka_unit_test_setup_teardown(a_wide_window, begin, end),
 	};
 

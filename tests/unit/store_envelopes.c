@@ -239,6 +239,51 @@ static void members(void **state)
 	assert_int_equal(chain_whole(store), 2);
 }
 
+/* What somebody else has written into a row is not taken for what was put there: no number wraps around, no
+ * text ends early, no wrap is passed over. */
+static void rows_out_of_form(void **state)
+{
+	static const char *const acts[] = { "UPDATE envelope SET version = 4294967297",
+		"UPDATE envelope SET version = 0", "UPDATE envelope SET kind = 'pin' || char(0) || 'x'",
+		"UPDATE envelope SET kind = ''", "UPDATE envelope SET kind = 7.5",
+		"UPDATE envelope SET nonce = zeroblob(13)", "UPDATE envelope SET text = zeroblob(15)",
+		"UPDATE envelope SET text = zeroblob(65553)", "UPDATE wrap SET bytes = zeroblob(97)",
+		"UPDATE wrap SET bytes = zeroblob(0)", "UPDATE wrap SET generation = 4294967297",
+		"UPDATE wrap SET generation = 'one'", "UPDATE wrap SET member = '../hsm'",
+		"UPDATE member SET generation = 4294967297", "UPDATE member SET iv_mode = 4294967297",
+		"UPDATE member SET iv_mode = 4", "UPDATE member SET vault = ''",
+		"UPDATE member SET token_serial = 'a' || char(0)", "UPDATE secret SET last_version = -1" };
+	struct scene *scene = *state;
+	struct envelope put = some_envelope("pin", "pin", 1), got;
+	struct member_pin pin = { "5b0c7f0e-0000-4000-8000-000000000001", "hsm-a", "0123456789abcdef", 1,
+		"00", IV_HOST };
+	struct reason reason;
+	unsigned version;
+
+	assert_int_equal(store_envelope_put(scene->store, &put, "operator:a", "x", &reason), OK);
+	assert_int_equal(store_member_put(scene->store, &pin, "operator:a", &reason), OK);
+	tamper(&scene->place,
+		"CREATE TABLE e AS SELECT * FROM envelope; CREATE TABLE w AS SELECT * FROM wrap;"
+		"CREATE TABLE m AS SELECT * FROM member; CREATE TABLE s AS SELECT * FROM secret");
+	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+		bool whole;
+
+		tamper(&scene->place, acts[i]);
+		whole = store_envelope_get(scene->store, "pin", 0, &got, &reason) == OK;
+		envelope_clear(&got);
+		whole = whole && store_member_get(scene->store, "hsm-a", &pin, &reason) == OK;
+		if (whole && store_next_version(scene->store, "pin", &version, &reason) == OK)
+			fail_msg("%s", acts[i]);
+		assert_int_equal(strcmp(reason.code, REASON_STORE), 0);
+		tamper(&scene->place, "DELETE FROM envelope; INSERT INTO envelope SELECT * FROM e;"
+				      "DELETE FROM wrap; INSERT INTO wrap SELECT * FROM w;"
+				      "DELETE FROM member; INSERT INTO member SELECT * FROM m;"
+				      "DELETE FROM secret; INSERT INTO secret SELECT * FROM s");
+	}
+	assert_int_equal(store_envelope_get(scene->store, "pin", 0, &got, &reason), OK);
+	envelope_clear(&got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +295,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(listing, begin, end),
 		cmocka_unit_test_setup_teardown(members, begin, end),
+		cmocka_unit_test_setup_teardown(rows_out_of_form, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,7 +261,7 @@ static unsigned every_call_fails(struct scene *scene, long *armed, bool *sticky,
 	return unavailable;
 }
 
-static void every_file_operation_fails(void **state)
+static void attack_27_38_every_file_operation_fails(void **state)
 {
 	static const int codes[] = { SQLITE_IOERR_WRITE, SQLITE_FULL, SQLITE_READONLY };
 	struct scene *scene = *state;
@@ -272,7 +272,7 @@ static void every_file_operation_fails(void **state)
 	}
 }
 
-static void every_allocation_fails(void **state)
+static void attack_27_38_every_allocation_fails(void **state)
 {
 	struct scene *scene = *state;
 
@@ -425,7 +425,7 @@ static void a_rearm_fails_whole(void **state)
 
 /* ---- the process dies between any two operations */
 
-static void killed_at_every_step(void **state)
+static void attack_30_killed_at_every_step(void **state)
 {
 	struct scene *scene = *state;
 	enum outcome outcome;
@@ -469,7 +469,7 @@ static void killed_at_every_step(void **state)
 
 /* ---- the database itself */
 
-static void tables_go(void **state)
+static void attack_27_38_tables_go(void **state)
 {
 	static const char *const tables[] = { "event", "find", "ledger", "envelope", "wrap" };
 	struct scene *scene = *state;
@@ -488,7 +488,7 @@ static void tables_go(void **state)
 	}
 }
 
-static void the_lock_is_held(void **state)
+static void attack_27_38_the_lock_is_held(void **state)
 {
 	struct scene *scene = *state;
 	sqlite3 *db;
@@ -501,7 +501,7 @@ static void the_lock_is_held(void **state)
 	settled(scene->store, scene->instance, UNAVAILABLE);
 }
 
-static void files_are_moved(void **state)
+static void attack_27_32_files_are_moved(void **state)
 {
 	static const char *const ends[] = { "", "-wal" };
 	struct scene *scene = *state;
@@ -520,7 +520,7 @@ static void files_are_moved(void **state)
 }
 
 /* An older copy put in the database's place under a running node (ATTACKS 32). */
-static void an_older_copy_is_noticed(void **state)
+static void attack_32_an_older_copy_is_noticed(void **state)
 {
 	struct scene *scene = *state;
 	char copy[200], current[200], sql[300];
@@ -542,7 +542,7 @@ static void an_older_copy_is_noticed(void **state)
 }
 
 /* OK is said behind a sync of the log, for a release as for a refusal. */
-static void a_commit_is_synced(void **state)
+static void attack_31_a_commit_is_synced(void **state)
 {
 	struct scene *scene = *state;
 
@@ -621,18 +621,18 @@ static void lifted_checks_come_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_file_operation_fails, begin, end),
-		cmocka_unit_test_setup_teardown(every_allocation_fails, begin, end),
+		cmocka_unit_test_setup_teardown(attack_27_38_every_file_operation_fails, begin, end),
+		cmocka_unit_test_setup_teardown(attack_27_38_every_allocation_fails, begin, end),
 		cmocka_unit_test_setup_teardown(every_allocation_fails_on_a_new_handle, begin, end),
 		cmocka_unit_test_setup_teardown(opening_fails, begin, end),
 		cmocka_unit_test_setup_teardown(the_other_verbs_fail, begin, end),
 		cmocka_unit_test_setup_teardown(a_rearm_fails_whole, begin, end),
-		cmocka_unit_test_setup_teardown(killed_at_every_step, begin, end),
-		cmocka_unit_test_setup_teardown(tables_go, begin, end),
-		cmocka_unit_test_setup_teardown(the_lock_is_held, begin, end),
-		cmocka_unit_test_setup_teardown(files_are_moved, begin, end),
-		cmocka_unit_test_setup_teardown(an_older_copy_is_noticed, begin, end),
-		cmocka_unit_test_setup_teardown(a_commit_is_synced, begin, end),
+		cmocka_unit_test_setup_teardown(attack_30_killed_at_every_step, begin, end),
+		cmocka_unit_test_setup_teardown(attack_27_38_tables_go, begin, end),
+		cmocka_unit_test_setup_teardown(attack_27_38_the_lock_is_held, begin, end),
+		cmocka_unit_test_setup_teardown(attack_27_32_files_are_moved, begin, end),
+		cmocka_unit_test_setup_teardown(attack_32_an_older_copy_is_noticed, begin, end),
+		cmocka_unit_test_setup_teardown(attack_31_a_commit_is_synced, begin, end),
 		cmocka_unit_test_setup_teardown(one_bad_record_goes_alone, begin, end),
 		cmocka_unit_test_setup_teardown(lifted_checks_come_back, begin, end),
 	};

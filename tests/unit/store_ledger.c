@@ -156,7 +156,7 @@ static void acknowledged_and_the_windows_edges(void **state)
 	asked_clear(&asked);
 }
 
-static void another_key_is_a_conflict(void **state)
+static void attack_26_another_key_is_a_conflict(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
 	struct asked asked;
@@ -230,7 +230,7 @@ static void once_per_launch(void **state)
 }
 
 /* ATTACKS 26: a policy that becomes laxer, another role or rule must not re-arm what was granted once. */
-static void a_changed_policy_re_arms_nothing(void **state)
+static void attack_26_a_changed_policy_re_arms_nothing(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
 	struct asked asked;
@@ -567,6 +567,26 @@ static void what_is_not_known_is_not_recorded(void **state)
 	asked_clear(&asked);
 }
 
+/* What somebody else has written into a row's list of secrets is not what was granted. */
+static void secrets_out_of_form(void **state)
+{
+	static const char *const lists[] = { "", "pin", "pin:", "pin:0", "pin:+1", "pin: 1", "pin:-1",
+		"pin:1,", "pin:1x", ",pin:1", "pin:4294967297", "PIN:1", "node:1", "canary:1", "../pin:1",
+		":1" };
+	struct scene *scene = *state;
+	char sql[80];
+
+	assert_int_equal(release_at(scene->store, 1, 1, T0, NULL), OK);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		snprintf(sql, sizeof(sql), "UPDATE ledger SET secrets = '%s'", lists[i]);
+		tamper(&scene->place, sql);
+		if (release_at(scene->store, 1, 1, T0, NULL) != UNAVAILABLE)
+			fail_msg("%s", lists[i]);
+	}
+	tamper(&scene->place, "UPDATE ledger SET secrets = 'pin:1,key:1'");
+	assert_int_equal(release_at(scene->store, 1, 1, T0, NULL), OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -574,10 +594,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(same_key_repeats, begin, end),
 		cmocka_unit_test_setup_teardown(repeat_with_a_removed_version_gets_the_newest, begin, end),
 		cmocka_unit_test_setup_teardown(acknowledged_and_the_windows_edges, begin, end),
-		cmocka_unit_test_setup_teardown(another_key_is_a_conflict, begin, end),
+		cmocka_unit_test_setup_teardown(attack_26_another_key_is_a_conflict, begin, end),
 		cmocka_unit_test_setup_teardown(first_use_not_allowed, begin, end),
 		cmocka_unit_test_setup_teardown(once_per_launch, begin, end),
-		cmocka_unit_test_setup_teardown(a_changed_policy_re_arms_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(attack_26_a_changed_policy_re_arms_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_lets_exactly_one_more, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_ends_at_its_time, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_for_one_key, begin, end),
@@ -591,6 +611,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_node_key_is_never_released, begin, end),
 		cmocka_unit_test_setup_teardown(refusals_are_recorded_and_stay, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_not_known_is_not_recorded, begin, end),
+		cmocka_unit_test_setup_teardown(secrets_out_of_form, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

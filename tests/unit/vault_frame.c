@@ -1,6 +1,7 @@
 /* Frames: what is written whole is read whole; everything else is an error, at every byte. */
 #include "tests/unit/unit.h"
-#include "vault/frame.h"
+#include "vault/answer.h"
+#include "vault/request.h"
 
 #include <openssl/crypto.h>
 #include <pthread.h>
@@ -276,6 +277,66 @@ static void deadlines_hold(void **state)
 	close(pair[0]);
 }
 
+/* An answer is of the type that was asked for, and holds its fields and nothing behind them. */
+static void answers_are_exact(void **state)
+{
+	char text[ANSWER_TEXT_SIZE] = "before";
+	enum frame_error error;
+	struct frame frame;
+	struct bytes bytes;
+
+	(void)state;
+	frame_start(&frame, FRAME_DONE);
+	assert_true(answer_plain(&frame, FRAME_DONE));
+	assert_false(answer_plain(&frame, FRAME_INPUT_READ));
+	assert_false(answer_error(&frame, &error, text));
+	assert_string_equal(text, "");
+	frame_put_number(&frame, 1);
+	assert_false(answer_plain(&frame, FRAME_DONE));
+	frame_clear(&frame);
+	frame_start(&frame, FRAME_SEALED);
+	frame_put_text(&frame, "der");
+	assert_true(answer_sealed(&frame, &bytes));
+	assert_int_equal(bytes.length, 3);
+	assert_false(answer_node_key(&frame, &bytes));
+	frame_put_text(&frame, "more");
+	assert_false(answer_sealed(&frame, &bytes));
+	assert_null(bytes.data);
+	frame_clear(&frame);
+}
+
+/* A release id is a UUID, and not just made of its characters: it stands in the member's log. */
+static void release_ids_are_uuids(void **state)
+{
+	static const char *const ids[] = { "01890a5d-ac96-774b-bcce-b302099a8057",
+		"------------------------------------", "01890a5dac96774bbcceb302099a80570000",
+		"01890A5D-ac96-774b-bcce-b302099a8057" };
+	static const struct member_pin pin = { "v", "hsm-a", "s", 1, "00", IV_HOST };
+	static const unsigned char zeros[100];
+	struct wrap wrap = { .length = 60 };
+	struct envelope envelope = { .name = "pin", .kind = "pin", .version = 1, .text_length = 40 };
+	struct complaint complaint;
+
+	(void)state;
+	envelope.text = (unsigned char *)zeros;
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		struct request request;
+		struct frame frame;
+
+		frame_start(&frame, FRAME_SEAL);
+		frame_put_pin(&frame, &pin);
+		frame_put_text(&frame, ids[i]);
+		frame_put_text(&frame, "i-0123456789abcdef0");
+		frame_put_bytes(&frame, (struct bytes){ zeros, 32 });
+		frame_put_text(&frame, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+		frame_put_bytes(&frame, (struct bytes){ zeros, 91 });
+		frame_put_number(&frame, 1);
+		frame_put_envelope(&frame, &envelope, &wrap);
+		assert_true(request_read(&frame, &request, &complaint) == (i == 0));
+		frame_clear(&frame);
+	}
+}
+
 static void connecting_tells_why_not(void **state)
 {
 	char folder[] = "/tmp/vouchsafe-frame-XXXXXX", path[64], longer[200];
@@ -320,6 +381,8 @@ int main(void)
 		cmocka_unit_test(frames_do_not_grow_without_end),
 		cmocka_unit_test(long_frames_pass),
 		cmocka_unit_test(deadlines_hold),
+		cmocka_unit_test(answers_are_exact),
+		cmocka_unit_test(release_ids_are_uuids),
 		cmocka_unit_test(connecting_tells_why_not),
 	};
 

@@ -69,7 +69,7 @@ static void pairs(void **state)
 }
 
 /* ATTACKS 39 */
-static void hostile_bytes(void **state)
+static void attack_39_hostile_bytes(void **state)
 {
 	char every[256];
 	json_t *line;
@@ -111,7 +111,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(pairs, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(hostile_bytes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(attack_39_hostile_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(too_long, set_up, tear_down),
 	};
 

@@ -69,7 +69,7 @@ static void each_missing_or_wrong_type(void **state)
 }
 
 /* ATTACKS 28: other spellings of the same thing; and the refusal never repeats the input */
-static void each_wrong_spelling(void **state)
+static void attack_28_each_wrong_spelling(void **state)
 {
 	static const struct {
 		const char *member, *value;
@@ -178,6 +178,36 @@ static void assert_hash(const unsigned char hash[32], const char *expected)
 
 /* The framing of DESIGN.md section 4; the expected hashes come from Python: hashlib over
  * b"".join(struct.pack(">I", len(v)) + v for v in values) */
+/* The last character of each field to the front of its neighbour: the text in a row stays the same. */
+static void attack_29_every_boundary(void **state)
+{
+	static const size_t fields[] = { offsetof(struct assertion, instance_id),
+		offsetof(struct assertion, public_hostname), offsetof(struct assertion, local_hostname),
+		offsetof(struct assertion, reservation_id), offsetof(struct assertion, instance_type),
+		offsetof(struct assertion, role), offsetof(struct assertion, source_ip),
+		offsetof(struct assertion, account_id), offsetof(struct assertion, region) };
+	enum { N = sizeof(fields) / sizeof(fields[0]) };
+	unsigned char first[32], moved[N][32];
+	struct assertion a, b;
+	int i, j;
+
+	(void)state;
+	memset(&a, 0, sizeof(a));
+	for (i = 0; i < N; i++)
+		strcpy((char *)&a + fields[i], "abc"); /* fits each */
+	assert_true(assertion_sha256(&a, first));
+	for (i = 0; i + 1 < N; i++) {
+		b = a;
+		strcpy((char *)&b + fields[i], "ab");
+		strcpy((char *)&b + fields[i + 1], "cabc");
+		assert_true(assertion_sha256(&b, moved[i]));
+		assert_memory_not_equal(first, moved[i], 32);
+		for (j = 0; j < i; j++)
+			assert_memory_not_equal(moved[i], moved[j], 32);
+	}
+	print_message("# came: %d x another hash\n", i);
+}
+
 static void attack_29_hash_framing(void **state)
 {
 	struct assertion a, b;
@@ -225,9 +255,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(each_missing_or_wrong_type),
-		cmocka_unit_test(each_wrong_spelling),
+		cmocka_unit_test(attack_28_each_wrong_spelling),
 		cmocka_unit_test(lengths),
 		cmocka_unit_test(strangers),
+		cmocka_unit_test(attack_29_every_boundary),
 		cmocka_unit_test(attack_29_hash_framing),
 		cmocka_unit_test(strict_json),
 	};

@@ -51,7 +51,7 @@ static void vector(void **state)
 		text, "AQAAAABpVzWlZGVmZ2hpamtsbW5vcHFyc8VmlaZONZEznjbmDNG-Q0zJATspJ_BTfeW3KPtlAw");
 }
 
-static void attack_33_lifetime(void **state)
+static void attack_4_33_lifetime(void **state)
 {
 	static const int good[] = { -CHALLENGE_AHEAD, -1, 0, 1, CHALLENGE_SECONDS - 1 };
 	char text[CHALLENGE_SIZE];
@@ -85,7 +85,7 @@ static void random_tells_apart(void **state)
 }
 
 /* Another node's key, another server's. */
-static void other_key(void **state)
+static void attack_4_other_key(void **state)
 {
 	char text[CHALLENGE_SIZE];
 
@@ -99,7 +99,7 @@ static void other_key(void **state)
 }
 
 /* One bit of its 440 is another, or one character is: refused. */
-static void every_change(void **state)
+static void attack_4_every_change(void **state)
 {
 	char text[CHALLENGE_SIZE], changed[CHALLENGE_SIZE];
 	unsigned char bytes[BYTES];
@@ -125,7 +125,7 @@ static void every_change(void **state)
 	}
 }
 
-static void other_forms(void **state)
+static void attack_4_other_forms(void **state)
 {
 	char text[CHALLENGE_SIZE], form[CHALLENGE_SIZE + 8];
 
@@ -166,11 +166,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(vector, set_up),
-		cmocka_unit_test_setup(attack_33_lifetime, set_up),
+		cmocka_unit_test_setup(attack_4_33_lifetime, set_up),
 		cmocka_unit_test_setup(random_tells_apart, set_up),
-		cmocka_unit_test_setup(other_key, set_up),
-		cmocka_unit_test_setup(every_change, set_up),
-		cmocka_unit_test_setup(other_forms, set_up),
+		cmocka_unit_test_setup(attack_4_other_key, set_up),
+		cmocka_unit_test_setup(attack_4_every_change, set_up),
+		cmocka_unit_test_setup(attack_4_other_forms, set_up),
 		cmocka_unit_test_setup(other_version, set_up),
 	};
 

@@ -899,7 +899,7 @@ static void sizes_of_content(void **state)
 
 /* ---- bytes in general */
 
-static void cut_and_appended(void **state)
+static void attack_13_cut_and_appended(void **state)
 {
 	static unsigned char twice[2 * BLOB_MAX];
 	static struct blob blob;
@@ -996,7 +996,7 @@ static void assert_cheap(const char *what, const unsigned char *der, size_t leng
 	free(text);
 }
 
-static void cost_of_nesting(void **state)
+static void attack_14_cost_of_nesting(void **state)
 {
 	static const unsigned char heads[][2] = { { 0x30, 0x80 }, { 0x31, 0x80 }, { 0x24, 0x80 },
 		{ 0xa0, 0x80 }, { 0x30, 0x82 } };
@@ -1016,7 +1016,7 @@ static void cost_of_nesting(void **state)
 }
 
 /* A blob with a certificate that holds a key of 16,384 bits, and a signature as long. */
-static void cost_of_keys(void **state)
+static void attack_14_cost_of_keys(void **state)
 {
 	EVP_PKEY *large = rsa_public(16384);
 	X509 *heavy = certificate_make(large, key, 7, 365);
@@ -1034,7 +1034,7 @@ static void cost_of_keys(void **state)
 	EVP_PKEY_free(large);
 }
 
-static void cost_of_size(void **state)
+static void attack_14_cost_of_size(void **state)
 {
 	char *text = malloc(1 << 20);
 
@@ -1231,7 +1231,7 @@ static size_t vector(const char *name, char *text, size_t size)
 	return length;
 }
 
-static void genuine_by_its_region_alone(void **state)
+static void attack_11_genuine_by_its_region_alone(void **state)
 {
 	struct anchors *all;
 	struct document document;
@@ -1318,7 +1318,7 @@ static void genuine_bent(void **state)
 }
 
 /* ATTACKS 11: authentic, and yet refused */
-static void genuine_dsa(void **state)
+static void attack_11_genuine_dsa(void **state)
 {
 	struct anchors *own;
 	struct document document;
@@ -1350,19 +1350,19 @@ int main(void)
 		cmocka_unit_test(spellings_of_values),
 		cmocka_unit_test(no_json),
 		cmocka_unit_test(sizes_of_content),
-		cmocka_unit_test(cut_and_appended),
+		cmocka_unit_test(attack_13_cut_and_appended),
 		cmocka_unit_test(every_byte_of_ours),
 		cmocka_unit_test(no_anchor),
-		cmocka_unit_test(cost_of_nesting),
-		cmocka_unit_test(cost_of_keys),
-		cmocka_unit_test(cost_of_size),
+		cmocka_unit_test(attack_14_cost_of_nesting),
+		cmocka_unit_test(attack_14_cost_of_keys),
+		cmocka_unit_test(attack_14_cost_of_size),
 		cmocka_unit_test(every_allocation),
 		cmocka_unit_test(every_allocation_of_a_proof),
 		cmocka_unit_test(plain_ber),
-		cmocka_unit_test(genuine_by_its_region_alone),
+		cmocka_unit_test(attack_11_genuine_by_its_region_alone),
 		cmocka_unit_test(genuine_by_a_misnamed_certificate),
 		cmocka_unit_test(genuine_bent),
-		cmocka_unit_test(genuine_dsa),
+		cmocka_unit_test(attack_11_genuine_dsa),
 	};
 
 	if (!CRYPTO_set_mem_functions(failing_malloc, failing_realloc, plain_free))

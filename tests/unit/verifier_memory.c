@@ -79,7 +79,7 @@ int main(void)
 		cmocka_unit_test(test_watched),
 	};
 
-	if (!memory_watch())
+	if (!memory_watch(MEMORY_JSON_PLAIN))
 		return 2;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

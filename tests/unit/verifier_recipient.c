@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +27,37 @@ static char *request_pem(EVP_PKEY *key, EVP_PKEY *signer, const char *name)
 	if (name)
 		X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request), "CN", MBSTRING_ASC,
 			(const unsigned char *)name, -1, -1, 0);
-	assert_true(X509_REQ_sign(request, signer, EVP_sha256()) > 0);
+	assert_true(
+		X509_REQ_sign(request, signer, EVP_PKEY_is_a(signer, "ED25519") ? NULL : EVP_sha256()) > 0);
 	PEM_write_bio_X509_REQ(bio, request);
 	length = BIO_get_mem_data(bio, &data);
 	text = strndup(data, (size_t)length);
+	BIO_free(bio);
+	X509_REQ_free(request);
+	return text;
+}
+
+/* The same with a subject, basic constraints and alternative names. */
+static char *request_pem_with(EVP_PKEY *key, const char *constraints, const char *names)
+{
+	X509_REQ *request = X509_REQ_new();
+	STACK_OF(X509_EXTENSION) *extensions = sk_X509_EXTENSION_new_null();
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *data, *text;
+	long length;
+
+	X509_REQ_set_pubkey(request, key);
+	X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request), "CN", MBSTRING_ASC,
+		(const unsigned char *)"root", -1, -1, 0);
+	sk_X509_EXTENSION_push(
+		extensions, X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, constraints));
+	sk_X509_EXTENSION_push(extensions, X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names));
+	assert_int_equal(X509_REQ_add_extensions(request, extensions), 1);
+	assert_true(X509_REQ_sign(request, key, EVP_sha256()) > 0);
+	PEM_write_bio_X509_REQ(bio, request);
+	length = BIO_get_mem_data(bio, &data);
+	text = strndup(data, (size_t)length);
+	sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
 	BIO_free(bio);
 	X509_REQ_free(request);
 	return text;
@@ -98,7 +125,7 @@ static void refuse_key(EVP_PKEY *key)
 	EVP_PKEY_free(key);
 }
 
-static void other_keys(void **state)
+static void attack_42_weak_and_other_keys(void **state)
 {
 	EVP_PKEY *spelled_out = EVP_EC_gen("P-256");
 
@@ -107,10 +134,95 @@ static void other_keys(void **state)
 	refuse_key(spelled_out);
 	refuse_key(EVP_EC_gen("P-384"));
 	refuse_key(EVP_EC_gen("secp256k1"));
+	refuse_key(EVP_EC_gen("P-224"));
+	refuse_key(EVP_EC_gen("brainpoolP256r1"));
 	refuse_key(EVP_RSA_gen(2048));
+	refuse_key(EVP_RSA_gen(512));
+	refuse_key(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
 }
 
-static void foreign_signature(void **state)
+/* What a request asks for beside its key changes nothing, and goes nowhere. */
+static void attack_42_names_and_ca_flags(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *plain = request_pem(key, key, NULL);
+	char *greedy = request_pem_with(key, "CA:TRUE", "DNS:vouchsafe.example.com,DNS:*,IP:10.0.0.1");
+	struct recipient a, b;
+	struct reason reason;
+
+	(void)state;
+	assert_int_equal(parse(plain, &a, &reason), OK);
+	assert_int_equal(parse(greedy, &b, &reason), OK);
+	assert_memory_equal(&a, &b, sizeof(a));
+	free(plain);
+	free(greedy);
+	EVP_PKEY_free(key);
+}
+
+/* The request's DER with its public point replaced, and so many zeros behind it, in PEM. */
+static char *pem_with_point(
+	const char *pem, const unsigned char *old, const unsigned char *new, size_t behind)
+{
+	BIO *in = BIO_new_mem_buf(pem, -1), *out = BIO_new(BIO_s_mem());
+	char *name, *header, *data, *text;
+	unsigned char *der, *at;
+	long length;
+
+	assert_int_equal(PEM_read_bio(in, &name, &header, &der, &length), 1);
+	at = memmem(der, (size_t)length, old, 65);
+	assert_non_null(at);
+	memcpy(at, new, 65);
+	der = OPENSSL_realloc(der, (size_t)length + behind);
+	memset(der + length, 0, behind);
+	assert_true(PEM_write_bio(out, name, "", der, length + (long)behind) > 0);
+	length = BIO_get_mem_data(out, &data);
+	text = strndup(data, (size_t)length);
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(der);
+	BIO_free(in);
+	BIO_free(out);
+	return text;
+}
+
+/* A point of another curve would let whoever sees the sealed answer guess the key of it. */
+static void attack_42_off_curve_points(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *pem = request_pem(key, key, NULL);
+	unsigned char point[65], other[65];
+	struct recipient recipient;
+	struct reason reason;
+	size_t length;
+
+	(void)state;
+	assert_true(EVP_PKEY_get_octet_string_param(key, "encoded-pub-key", point, sizeof(point), &length));
+	for (int i = 0; i < 6; i++) {
+		char *bent;
+
+		memcpy(other, point, sizeof(other));
+		if (i == 0)
+			other[64] ^= 1; /* beside the curve */
+		else if (i == 1)
+			memset(other + 1, 0, 64);
+		else if (i == 2)
+			memset(other + 1, 0xff, 64); /* beyond the field */
+		else if (i == 3)
+			other[0] = 0x05; /* no form that there is */
+		else if (i == 4)
+			other[0] = 0x00; /* the point at infinity, and more behind it */
+		else
+			other[0] = (unsigned char)(0x07 - (point[64] & 1)); /* hybrid, of the wrong sign */
+		bent = pem_with_point(pem, point, other, 0);
+		assert_int_equal(parse(bent, &recipient, &reason), REFUSED);
+		assert_non_null(strstr(reason.text, "P-256"));
+		free(bent);
+	}
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
+static void attack_42_foreign_signature(void **state)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	EVP_PKEY *other = EVP_EC_gen("P-256");
@@ -153,7 +265,7 @@ static void what_stands_around(void **state)
 }
 
 /* Every single bit of the request: refused, or the same key still (a bit of the PEM's armour). */
-static void every_bit(void **state)
+static void attack_42_every_bit(void **state)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	char *pem = request_pem(key, key, NULL);
@@ -192,8 +304,34 @@ static int left_of_input(const char *pem)
 	return c;
 }
 
+/* One request has one spelling: no bytes behind it, no headers in its block. */
+static void attack_42_more_in_the_block(void **state)
+{
+	static const char head[] = "-----BEGIN CERTIFICATE REQUEST-----\n";
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char *pem = request_pem(key, key, NULL), *longer, *headed, *same;
+	unsigned char point[65];
+	struct recipient recipient;
+	struct reason reason;
+	size_t length;
+
+	(void)state;
+	assert_true(EVP_PKEY_get_octet_string_param(key, "encoded-pub-key", point, sizeof(point), &length));
+	same = pem_with_point(pem, point, point, 0);
+	assert_int_equal(parse(same, &recipient, &reason), OK);
+	longer = pem_with_point(pem, point, point, 1);
+	assert_int_equal(parse(longer, &recipient, &reason), REFUSED);
+	assert_true(asprintf(&headed, "%sComment: x\n\n%s", head, pem + sizeof(head) - 1) > 0);
+	assert_int_equal(parse(headed, &recipient, &reason), REFUSED);
+	free(headed);
+	free(longer);
+	free(same);
+	free(pem);
+	EVP_PKEY_free(key);
+}
+
 /* OpenSSL would ask for a passphrase, on the terminal or on standard input, and wait. */
-static void encrypted_block(void **state)
+static void attack_42_encrypted_block(void **state)
 {
 	static const char head[] = "-----BEGIN CERTIFICATE REQUEST-----\n";
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -237,11 +375,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(one_key_one_hash),
-		cmocka_unit_test(other_keys),
-		cmocka_unit_test(foreign_signature),
+		cmocka_unit_test(attack_42_weak_and_other_keys),
+		cmocka_unit_test(attack_42_names_and_ca_flags),
+		cmocka_unit_test(attack_42_off_curve_points),
+		cmocka_unit_test(attack_42_foreign_signature),
 		cmocka_unit_test(what_stands_around),
-		cmocka_unit_test(every_bit),
-		cmocka_unit_test(encrypted_block),
+		cmocka_unit_test(attack_42_every_bit),
+		cmocka_unit_test(attack_42_more_in_the_block),
+		cmocka_unit_test(attack_42_encrypted_block),
 		cmocka_unit_test(too_large),
 	};
 

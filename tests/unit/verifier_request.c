@@ -153,7 +153,17 @@ static void mistakes(void **state)
 	}
 }
 
-static void no_json(void **state)
+static void body_refused(const char *text, size_t length)
+{
+	struct parsed p = parse_text(text, length);
+
+	if (p.outcome != REFUSED || strncmp(p.reason.text, "body:", 5) != 0)
+		fail_msg("%.*s: %s", (int)(length < 200 ? length : 200), text, p.reason.text);
+	assert_string_equal(p.reason.code, REASON_MALFORMED);
+	assert_null(p.evidence.challenge);
+}
+
+static void attack_36_no_json(void **state)
 {
 	static const char *const texts[] = { "", "{", "{}{}", "{\"csr\":1,\"csr\":2}", "\xff" };
 	size_t i;
@@ -165,6 +175,51 @@ static void no_json(void **state)
 		assert_int_equal(p.outcome, REFUSED);
 		assert_int_equal(strncmp(p.reason.text, "body:", 5), 0);
 	}
+}
+
+/* In a body that is good but for this one piece of it, and alone. */
+static void attack_36_texts_with_two_readings(void **state)
+{
+	static const char *const pieces[] = { "\"csr\":\"a\",\"csr\":\"b\"",
+		"\"csr\":\"a\",\"\\u0063sr\":\"b\"", "\"csr\":\"\\u0000\"", "\"c\\u0000sr\":\"a\"",
+		"\"csr\":\"\\ud800\"", "\"csr\":\"\\udc00\\ud800\"", "\"csr\":\"\xed\xa0\x80\"",
+		"\"csr\":\"\xc0\xaf\"", "\"csr\":NaN", "\"csr\":-Infinity", "\"csr\":1e400", "\"csr\":01",
+		"\"csr\":0x1", "\"csr\":'a'", "csr:\"a\"", "\"csr\":\"a\",", "\"csr\":\"a\"/**/",
+		"\"csr\":\"a\nb\"", "\"csr\":\"\\x41\"", "\"csr\":tRue" };
+	static const char *const wholes[] = { "\xef\xbb\xbf{}", "{}x", "{}{}", "{} {}", "{},", "[{}]", "null",
+		"\"\"", "7", "\xff\xfe{\0}\0",
+		"--b\r\nContent-Disposition: form-data; name=\"csr\"\r\n\r\na\r\n--b--\r\n", "\x1f\x8b\x08",
+		"assertion=a&csr=b", "<a/>" };
+	char text[200];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		snprintf(text, sizeof(text), "{%s}", pieces[i]);
+		body_refused(text, strlen(text));
+	}
+	for (i = 0; i < sizeof(wholes) / sizeof(wholes[0]); i++)
+		body_refused(wholes[i], strlen(wholes[i]));
+	body_refused("{}\0", 3);
+	body_refused("{\0}", 3);
+}
+
+static void attack_36_brackets(void **state)
+{
+	enum { BRACKETS = REQUEST_BODY_MAX };
+	char *text = malloc(BRACKETS);
+	static const char starts[] = { '[', '{' };
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < sizeof(starts); i++) {
+		memset(text, starts[i], BRACKETS);
+		body_refused(text, BRACKETS);
+	}
+	for (size_t i = 0; i + 5 <= BRACKETS; i += 5)
+		memcpy(text + i, "{\"a\":", 5);
+	body_refused(text, BRACKETS);
+	free(text);
 }
 
 static void acknowledgements(void **state)
@@ -195,7 +250,9 @@ int main(void)
 		cmocka_unit_test(without_evidence),
 		cmocka_unit_test(with_evidence),
 		cmocka_unit_test(mistakes),
-		cmocka_unit_test(no_json),
+		cmocka_unit_test(attack_36_no_json),
+		cmocka_unit_test(attack_36_texts_with_two_readings),
+		cmocka_unit_test(attack_36_brackets),
 		cmocka_unit_test(acknowledgements),
 	};
 

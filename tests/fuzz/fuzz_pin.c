@@ -1,0 +1,24 @@
+/* PIN files: refused with the mend, or the very bytes of the file without one last line feed. */
+#include "tests/fuzz/file.h"
+#include "vault/pin.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct complaint complaint = { "" };
+	const char *path = file_of(data, size);
+	size_t wanted = size - (size > 0 && data[size - 1] == '\n');
+	struct pin pin;
+
+	if (pin_read(path, &pin, &complaint)) {
+		MUST_HOLD(pin.length == wanted && wanted > 0 && size <= PIN_MAX);
+		MUST_HOLD(memcmp(pin.data, data, wanted) == 0);
+	} else {
+		MUST_HOLD(!pin.data && strncmp(complaint.text, path, strlen(path)) == 0);
+		MUST_HOLD(wanted == 0 || size > PIN_MAX);
+		MUST_HOLD(size < 8 || !memmem(complaint.text, strlen(complaint.text), data, size));
+	}
+	pin_clear(&pin);
+	return 0;
+}

@@ -1,0 +1,104 @@
+/* Reads a member's answers. Must never take one for another's, nor a byte behind its fields. */
+#include "vault/answer.h"
+
+#include <string.h>
+
+/* A reader that has failed already where the answer is of another type. */
+static struct frame_reader answer_read(const struct frame *answer, enum frame_type type)
+{
+	if (answer->type != type)
+		return (struct frame_reader){ .failed = true };
+	return frame_read(answer);
+}
+
+bool answer_error(const struct frame *answer, enum frame_error *error, char text[ANSWER_TEXT_SIZE])
+{
+	struct frame_reader reader = answer_read(answer, FRAME_ERROR);
+
+	*error = frame_take_number(&reader, ERROR_REQUEST, ERROR_BUSY);
+	frame_take_text(&reader, text, ANSWER_TEXT_SIZE);
+	if (frame_finished(&reader))
+		return true;
+	*error = 0;
+	text[0] = '\0';
+	return false;
+}
+
+bool answer_plain(const struct frame *answer, enum frame_type type)
+{
+	struct frame_reader reader = answer_read(answer, type);
+
+	return frame_finished(&reader);
+}
+
+/* One field and nothing else. */
+static bool one_field(
+	const struct frame *answer, enum frame_type type, size_t min, size_t max, struct bytes *bytes)
+{
+	struct frame_reader reader = answer_read(answer, type);
+
+	*bytes = frame_take_bytes(&reader, min, max);
+	if (frame_finished(&reader))
+		return true;
+	*bytes = (struct bytes){ NULL, 0 };
+	return false;
+}
+
+bool answer_node_key(const struct frame *answer, struct bytes *key)
+{
+	return one_field(answer, FRAME_KEY_BYTES, DATA_KEY_BYTES, DATA_KEY_BYTES, key);
+}
+
+bool answer_sealed(const struct frame *answer, struct bytes *der)
+{
+	return one_field(answer, FRAME_SEALED, 1, FRAME_MAX, der);
+}
+
+/* A name, and whether what it names was made just now. */
+static bool name_and_made(
+	const struct frame *answer, enum frame_type type, char *name, size_t size, bool *made)
+{
+	struct frame_reader reader = answer_read(answer, type);
+
+	frame_take_text(&reader, name, size);
+	*made = frame_take_number(&reader, 0, 1) == 1;
+	if (frame_finished(&reader))
+		return true;
+	name[0] = '\0';
+	*made = false;
+	return false;
+}
+
+bool answer_token(const struct frame *answer, char serial[SERIAL_SIZE], bool *initialised)
+{
+	return name_and_made(answer, FRAME_TOKEN_FOUND, serial, SERIAL_SIZE, initialised);
+}
+
+bool answer_key(const struct frame *answer, char key_id[KEY_ID_SIZE], bool *generated)
+{
+	return name_and_made(answer, FRAME_KEY_FOUND, key_id, KEY_ID_SIZE, generated);
+}
+
+bool answer_iv(const struct frame *answer, enum iv_mode *mode)
+{
+	struct frame_reader reader = answer_read(answer, FRAME_IV_FOUND);
+
+	*mode = frame_take_number(&reader, IV_HOST, IV_FILLED);
+	if (frame_finished(&reader))
+		return true;
+	*mode = 0;
+	return false;
+}
+
+bool answer_envelope(const struct frame *answer, struct answer_envelope *envelope)
+{
+	struct frame_reader reader = answer_read(answer, FRAME_ENVELOPE);
+
+	frame_take_copy(&reader, envelope->nonce, sizeof(envelope->nonce));
+	envelope->text = frame_take_bytes(&reader, TAG_BYTES + 1, SECRET_BYTES_MAX + TAG_BYTES);
+	envelope->wrap = frame_take_bytes(&reader, 1, WRAP_MAX);
+	if (frame_finished(&reader))
+		return true;
+	*envelope = (struct answer_envelope){ .text = { NULL, 0 } };
+	return false;
+}
