@@ -13,6 +13,7 @@ import pathlib
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import time
 
 import sink
 import tap
+from authority import Authority
 from awssim import AwsSim
 
 SERVER_UID, MEMBER_UID = 64100, 64101
@@ -57,6 +59,16 @@ def wait_for(what, condition, seconds=SECONDS):
         if time.monotonic() > until:
             raise AssertionError("no %s within %d s" % (what, seconds))
         time.sleep(0.01)
+
+
+def cpu_share(process, seconds):
+    """How much of one processor a process takes, looked at for so long: 0 to the number of processors."""
+    def used():
+        fields = pathlib.Path("/proc/%d/stat" % process.pid).read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    began, before = time.monotonic(), used()
+    time.sleep(seconds)
+    return (used() - before) / (time.monotonic() - began)
 
 
 def openssl(*arguments, **options):
@@ -115,10 +127,11 @@ def runnable_folder(build):
 
 class Stack:
     def __init__(self, build, rules=None, config=None, programs=None, member_under=(),
-                 vault_deadline="1s"):
+                 vault_deadline="1s", tls=False):
         """`programs`: builds of single programs instead of those in `build`; `member_under`: a command, such as
-        valgrind's, that runs the member process."""
-        self.member_under = list(member_under)
+        valgrind's, that runs the member process; `tls`: both listeners speak it, with certificates of an authority
+        that stands in `authority`, from whose clients the ops listener takes certificates."""
+        self.member_under, self.server_under = list(member_under), []
         self.vault_deadline = vault_deadline
         self.root = os.geteuid() == 0
         self.base = runnable_folder(build)
@@ -138,8 +151,11 @@ class Stack:
         self.pin = "PIN-" + secrets.token_hex(12)
         self.client_key = "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % secrets.token_hex(32)
         self.certificate = "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % secrets.token_hex(32)
+        self.authority, self.contexts = None, {}
         self.sim = AwsSim.start(build)
         try:
+            if tls:
+                self.authority = Authority(self.base / "authority", "vouchsafe tests")
             self._set_up(rules or [RULE], config or {})
         except BaseException:
             self.close()
@@ -152,14 +168,16 @@ class Stack:
         self.sim.control("role", account=ACCOUNT, name="web-tier", profiles=[{"name": "web-tier"}])
         self.write_policy(rules)
         self.config = {
-            "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s", "limits": {"per_address": 10000},
+            "node": "rp-1", "listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", "deadline": "5s", "drain": "0s",
             "store": "sqlite:%s/vouchsafe.db" % self.state, "policy": "policy.json", "vault": "vault.json",
             "aws": {"accounts": {ACCOUNT: {"regions": [REGION]}}, "bucket": {"size": 10000, "per_second": 10000},
                     "endpoints": {"ec2": self.sim.url, "iam": self.sim.url, "sts": self.sim.url}},
             "identity_certificates": "certificates",
             "audit_access": [{"name": "tester", "role": "auditor",
                               "token_sha256": hashlib.sha256(self.token.encode()).hexdigest()}],
-            "development": True, **config}
+            # the tests come from few addresses
+            "limits": {"per_address": 10000},
+            "development": True, **(self._tls() if self.authority else {}), **config}
         self.write_config()
         (self.etc / "certificates").mkdir()
         self._write("certificates/%s.pem" % REGION, self.sim.certificate(REGION))
@@ -184,6 +202,23 @@ class Stack:
             self.vault.chmod(0o700)
         self.state.chmod(0o750)
         self.run_dir.chmod(0o2750)
+
+    def _tls(self):
+        """The settings of both listeners, and the server's pair in its folder."""
+        self.give_pair(self.authority.issue("server", "IP:127.0.0.1,DNS:localhost", "serverAuth"))
+        pair = {"certificate": "server.pem", "key": "server.key"}
+        return {"tls": pair, "ops_tls": {**pair, "client_ca": str(self.authority.certificate),
+                                         "client_crl": str(self.authority.list)}}
+
+    def give_pair(self, pair):
+        """Puts it where the configuration says that the server's pair is, the key readable by the server alone."""
+        for source, name, mode in ((pair.certificate, "server.pem", 0o644), (pair.key, "server.key", 0o400)):
+            fresh = self.etc / (name + ".new")
+            shutil.copy(source, fresh)
+            fresh.chmod(mode)
+            if self.root:
+                os.chown(fresh, SERVER_UID, SERVER_UID)
+            fresh.replace(self.etc / name)
 
     def _own(self, folder, uid):
         for path in [folder, *folder.rglob("*")]:
@@ -250,8 +285,8 @@ class Stack:
         return self.server
 
     def _start_vouchsafed(self, name, config):
-        return self._start(name, SERVER_UID, [str(self.bin / "vouchsafed"), "--config", str(self.etc / config)],
-                           **self.server_environment())
+        return self._start(name, SERVER_UID, self.server_under + [
+            str(self.bin / "vouchsafed"), "--config", str(self.etc / config)], **self.server_environment())
 
     def wait_listening(self, since=0):
         ports = self._ports("server", self.server, since)
@@ -332,10 +367,15 @@ class Stack:
     def launch(self, **changes):
         return self.sim.launch(**{**GOOD, "address": self.address(), **changes})
 
+    def url(self, port=None):
+        return "%s://127.0.0.1:%d" % ("https" if self.authority else "http", port or self.port)
+
     def agent(self, instance, out, *more, role="web-tier", server=None, state=None, deadline="20s"):
         """Runs the C agent as that instance; returns the finished process."""
+        if self.authority and not server:
+            more = ["--ca", str(self.authority.certificate), *more]
         done = subprocess.run(
-            [str(self.bin / "vouchsafe-agent"), "--server", server or "http://127.0.0.1:%d" % self.port,
+            [str(self.bin / "vouchsafe-agent"), "--server", server or self.url(),
              "--role", role, "--out", str(out), "--state", str(state or self.base / "agent" / instance["address"]),
              "--source", instance["address"], "--deadline", deadline, *more],
             env=self.environment(AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:%d" % self.sim.imds_port),
@@ -352,6 +392,22 @@ class Stack:
                 "instance-type": instance["type"], "role": "web-tier", "source-ip": instance["address"],
                 "account-id": ACCOUNT, "region": REGION, **changes}
 
+    def context(self, pair=None):
+        """What a client trusts, and its own certificate where it has one; None without TLS."""
+        if self.authority and pair not in self.contexts:
+            context = ssl.create_default_context(cafile=str(self.authority.certificate))
+            if pair:
+                context.load_cert_chain(pair.certificate, pair.key)
+            self.contexts[pair] = context
+        return self.contexts.get(pair)
+
+    def connection(self, port=None, source=None, pair=None, timeout=SECONDS):
+        """An http.client connection to a listener, in its language; to the API's where no port is given."""
+        more = dict(timeout=timeout, source_address=(source, 0) if source else None)
+        if self.authority:
+            return http.client.HTTPSConnection("127.0.0.1", port or self.port, context=self.context(pair), **more)
+        return http.client.HTTPConnection("127.0.0.1", port or self.port, **more)
+
     def request(self, method, path, *arguments, **options):
         """(status, headers, parsed body); what came of it is counted."""
         try:
@@ -364,9 +420,8 @@ class Stack:
             tap.came("%d %s" % (status, code) if code else str(status))
         return status, headers, body
 
-    def ask(self, method, path, body=None, source=None, headers=None, port=None, timeout=SECONDS):
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout,
-                                                source_address=(source, 0) if source else None)
+    def ask(self, method, path, body=None, source=None, headers=None, port=None, timeout=SECONDS, pair=None):
+        connection = self.connection(port, source, pair, timeout)
         try:
             data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
             connection.request(method, path, data, {"Content-Type": "application/json"} if headers is None else headers)
