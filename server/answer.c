@@ -17,30 +17,32 @@ static const struct shape {
 	int status;
 	const char *code;
 	int retry_after; /* seconds, at least; 0: final */
+	int spread; /* and so many more at most: who was refused in one moment must not come back in one */
 	const char *title;
 } shapes[] = {
-	{ REASON_MALFORMED, 400, "malformed", 0, "The request is not well-formed." },
-	{ REASON_TOO_LARGE, 413, "too-large", 0, "The request is larger than 65536 bytes." },
-	{ REASON_UNSUPPORTED_TYPE, 415, "unsupported-type", 0, "Send application/json." },
-	{ REASON_NOT_FOUND, 404, "not-found", 0, "There is nothing here." },
-	{ REASON_METHOD, 405, "method-not-allowed", 0, "That method is not for this." },
-	{ REASON_UNAUTHORIZED, 401, "unauthorized", 0,
+	{ REASON_MALFORMED, 400, "malformed", 0, 0, "The request is not well-formed." },
+	{ REASON_TOO_LARGE, 413, "too-large", 0, 0, "The request is larger than 65536 bytes." },
+	{ REASON_UNSUPPORTED_TYPE, 415, "unsupported-type", 0, 0, "Send application/json." },
+	{ REASON_NOT_FOUND, 404, "not-found", 0, 0, "There is nothing here." },
+	{ REASON_METHOD, 405, "method-not-allowed", 0, 0, "That method is not for this." },
+	{ REASON_UNAUTHORIZED, 401, "unauthorized", 0, 0,
 		"Send a token, or show a client certificate, that audit_access knows." },
-	{ REASON_CHALLENGE, 401, "challenge-expired", 0, "Fetch a new challenge and try again." },
-	{ REASON_RULE_HELD, 503, "overloaded", 60, "Too much is under way." },
-	{ REASON_ALREADY_RELEASED, 409, "already-released", 0, "This instance has had its release." },
-	{ REASON_ALREADY_COLLECTED, 409, "already-released", 0, "This instance has had its release." },
-	{ REASON_NOT_VISIBLE_YET, 503, "not-visible-yet", 3, "AWS does not show this instance whole yet." },
-	{ REASON_UPSTREAM, 503, "upstream-unavailable", 2, "AWS could not be asked." },
-	{ REASON_STORE, 503, "store-unavailable", 2, "The store is not available." },
-	{ REASON_VAULT, 503, "vault-unavailable", 2, "The vault is not available." },
-	{ REASON_SECRET_MISSING, 503, "vault-unavailable", 15, "The vault is not available." },
-	{ REASON_OVERLOADED, 503, "overloaded", 2, "Too much is under way." },
-	{ REASON_DRAINING, 503, "draining", 1, "This node is going away." },
+	{ REASON_CHALLENGE, 401, "challenge-expired", 0, 0, "Fetch a new challenge and try again." },
+	{ REASON_RULE_HELD, 503, "overloaded", 60, 60, "Too much is under way." },
+	{ REASON_ALREADY_RELEASED, 409, "already-released", 0, 0, "This instance has had its release." },
+	{ REASON_ALREADY_COLLECTED, 409, "already-released", 0, 0, "This instance has had its release." },
+	{ REASON_NOT_VISIBLE_YET, 503, "not-visible-yet", 3, 3,
+		"AWS does not show this instance whole yet." },
+	{ REASON_UPSTREAM, 503, "upstream-unavailable", 2, 4, "AWS could not be asked." },
+	{ REASON_STORE, 503, "store-unavailable", 2, 4, "The store is not available." },
+	{ REASON_VAULT, 503, "vault-unavailable", 2, 4, "The vault is not available." },
+	{ REASON_SECRET_MISSING, 503, "vault-unavailable", 15, 15, "The vault is not available." },
+	{ REASON_OVERLOADED, 503, "overloaded", 2, 8, "Too much is under way." },
+	{ REASON_DRAINING, 503, "draining", 1, 2, "This node is going away." },
 };
-static const struct shape denied = { NULL, 403, "denied", 0, "Denied." };
-static const struct shape internal = { NULL, 500, "internal", 5, "An error of ours." };
-static const struct shape unavailable_otherwise = { NULL, 503, "overloaded", 2, "Not available now." };
+static const struct shape denied = { NULL, 403, "denied", 0, 0, "Denied." };
+static const struct shape internal = { NULL, 500, "internal", 5, 5, "An error of ours." };
+static const struct shape unavailable_otherwise = { NULL, 503, "overloaded", 2, 8, "Not available now." };
 
 static const struct shape *shape_find(enum outcome outcome, const char *code)
 {
@@ -76,10 +78,10 @@ void answer_json(struct request *request, int status, json_t *body)
 	answer_dump(request, status, "application/json", body);
 }
 
-/* Nodes and times of refusal spread a crowd: whoever was told the same moment would come back in one. */
-static int retry_spread(const struct request *request, int least)
+static int retry_after(const struct request *request, const struct shape *shape)
 {
-	return least ? least + (int)(request->began / 1000 % (least + 1)) : 0;
+	/* nanoseconds of the request's own: as good as a die */
+	return shape->retry_after ? shape->retry_after + (int)(request->began % (shape->spread + 1)) : 0;
 }
 
 void answer_problem(struct request *request, enum outcome outcome, const struct reason *reason)
@@ -91,7 +93,7 @@ void answer_problem(struct request *request, enum outcome outcome, const struct 
 		"retryable", shape->retry_after > 0, "detail", malformed ? reason->text : NULL);
 
 	answer_dump(request, shape->status, "application/problem+json", body);
-	request->answer.retry_after = retry_spread(request, shape->retry_after);
+	request->answer.retry_after = retry_after(request, shape);
 }
 
 void answer_refusal(struct request *request, const char *code)
