@@ -28,8 +28,8 @@ static bool address_load(
 	const char *text;
 	const char *colon;
 	char host[ADDRESS_SIZE];
-	char *end;
-	long port;
+	size_t digits;
+	unsigned long port;
 
 	if (!member_string(member, 64, &text, complaint))
 		return false;
@@ -39,9 +39,11 @@ static bool address_load(
 			member, complaint, "not an address; write one such as \"127.0.0.1:8443\"");
 	memcpy(host, text, (size_t)(colon - text));
 	host[colon - text] = '\0';
-	port = strtol(colon + 1, &end, 10);
+	digits = strspn(colon + 1, "0123456789");
+	port = strtoul(colon + 1, NULL, 10);
 	*address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((unsigned short)port) };
-	if (!address_decode(host, &address->sin_addr) || end == colon + 1 || *end || port < 0 || port > 65535)
+	if (!address_decode(host, &address->sin_addr) || digits < 1 || digits > 5 || colon[1 + digits] ||
+		port > 65535)
 		return member_complain(member, complaint,
 			"not an IPv4 address with a port; write one such as \"127.0.0.1:8443\"");
 	return true;

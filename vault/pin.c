@@ -53,6 +53,11 @@ bool pin_read(const char *path, struct pin *pin, struct complaint *complaint)
 		complain(complaint, "%s: it holds no PIN", path);
 		goto out;
 	}
+	if (pin->data[pin->length - 1] == '\r') { /* the token would count it as a wrong one */
+		complain(complaint, "%s: its line ends in CR LF; write it with LF alone: dos2unix %s", path,
+			path);
+		goto out;
+	}
 	snprintf(pin->file, sizeof(pin->file), "%llu %lld.%09ld %lld\n", (unsigned long long)status.st_ino,
 		(long long)status.st_ctim.tv_sec, status.st_ctim.tv_nsec, (long long)status.st_size);
 	done = true;

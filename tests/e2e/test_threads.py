@@ -1,6 +1,7 @@
 """vouchsafed built with ThreadSanitizer, under a crowd: releases, repeats, conflicts, denials, acknowledgements, queries,
-clients that leave, a member that dies, and the end. $TSAN is the folder of that build."""
+clients that leave, a member that dies, and the end; and over TLS. $TSAN is the folder of that build."""
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import signal
@@ -8,11 +9,12 @@ import socket
 import sys
 
 import tap
-from stack import main, wait_for
+from stack import Stack, main, wait_for
 from tap import equal
 
 STACK = None
 KEYS = []
+PROGRAMS = {}
 
 
 def test_a_crowd():
@@ -58,13 +60,35 @@ def test_a_member_dies_and_returns():
     wait_for("release", lambda: STACK.release(instance, KEYS[0])[0] == 200)
 
 
-def test_the_end_and_no_race():
-    equal(STACK.stop(STACK.server), 0)
-    log = STACK.log("server")
+def end_without_a_race(stack):
+    equal(stack.stop(stack.server), 0)
+    log = stack.log("server")
     assert "ThreadSanitizer" not in log, log[log.index("ThreadSanitizer"):][:6000]
 
 
+def test_the_end_and_no_race():
+    end_without_a_race(STACK)
+
+
+def test_the_same_over_tls_while_certificates_change():
+    stack = Stack(sys.argv[1], programs=PROGRAMS, tls=True)
+    with contextlib.closing(stack):
+        stack.start()
+        instances = [stack.launch() for _ in range(24)]
+
+        def boot(i):
+            if i % 8 == 0:
+                stack.server.send_signal(signal.SIGHUP)
+            if i % 5 == 0:
+                stack.events(event="release.granted")
+            return stack.release(instances[i % 24], KEYS[i // 24 % 2])[0]
+
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            equal(set(pool.map(boot, range(72))), {200, 409})
+        end_without_a_race(stack)
+
+
 if __name__ == "__main__":
-    built = pathlib.Path(os.environ.get("TSAN", "build/tsan")) / "vouchsafed"
+    PROGRAMS["vouchsafed"] = pathlib.Path(os.environ.get("TSAN", "build/tsan")) / "vouchsafed"
     os.environ["TSAN_OPTIONS"] = "halt_on_error=0 exitcode=66"
-    sys.exit(main(globals(), keys=2, programs={"vouchsafed": built}))
+    sys.exit(main(globals(), keys=2, programs=PROGRAMS))

@@ -442,6 +442,21 @@ static void development(void **state)
 		"\"development\": true, \"listen\": \"0.0.0.0:8443\"", "3:", "only loopback");
 }
 
+static void addresses(void **state)
+{
+	static const char *const bad[] = { "127.0.0.1", "127.0.0.1:", "127.0.0.1:+8443", "127.0.0.1: 8443",
+		"127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:8443 ", "127.0.0.1:000008443", "localhost:8443",
+		"[::1]:8443", ":8443" };
+	char text[100];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "\"listen\": \"%s\"", bad[i]);
+		assert_refused("\"listen\": \"127.0.0.1:8443\"", text, "3:", "127.0.0.1:8443");
+	}
+}
+
 static void bucket(void **state)
 {
 	static struct config config;
@@ -522,6 +537,7 @@ int main(void)
 		cmocka_unit_test(forwarding_settings),
 		cmocka_unit_test(forwarding_networks),
 		cmocka_unit_test(development),
+		cmocka_unit_test(addresses),
 		cmocka_unit_test(bucket),
 		cmocka_unit_test(unreadable),
 		cmocka_unit_test(shipped_examples),
