@@ -224,19 +224,19 @@ def test_attack_35_header_and_body_have_each_their_own():
 def large_page():
     """A request for a page of the trail that is far larger than what sockets hold."""
     instance = STACK.launch()
-    body = STACK.release_body(instance, KEYS[0], role="nobody" + "-x" * 20)
+    STACK.granted(instance, KEYS[0])
+    body = STACK.release_body(instance, KEYS[1])
 
-    def deny(n):  # of one address ten a minute are events
-        for i in range(10):
-            with contextlib.closing(STACK.connection(source="127.0.%d.%d" % (100 + n, 1 + i))) as connection:
-                for _ in range(10):
-                    connection.request("POST", "/v1/releases", body, {"Content-Type": "application/json"})
-                    response = connection.getresponse()
-                    response.read()
-                    equal(response.status, 403)
+    def conflict(_):
+        with contextlib.closing(STACK.connection(source=instance["address"])) as connection:
+            for _ in range(100):
+                connection.request("POST", "/v1/releases", body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                response.read()
+                equal(response.status, 409)
 
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        list(pool.map(deny, range(6)))
+        list(pool.map(conflict, range(6)))
     headers = {"Authorization": "Bearer " + STACK.token}
     path = "/v1/audit/events?limit=1000"
     page = STACK.request("GET", path, port=STACK.ops_port, headers=headers)[2]
@@ -635,7 +635,7 @@ def test_attack_35_out_of_descriptors():
 
 
 if __name__ == "__main__":
-    code = main(globals(), keys=1, config={"deadline": "%ds" % DEADLINE})
+    code = main(globals(), keys=2, config={"deadline": "%ds" % DEADLINE})
     if World.secure:
         World.secure.close()
     sys.exit(code)
