@@ -178,6 +178,7 @@ bool connections_leave(struct connections *c, int fd)
 
 void connections_sweep(struct connections *c, long long now)
 {
+	static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 	unsigned phase;
 
 	pthread_mutex_lock(&c->lock);
@@ -185,7 +186,9 @@ void connections_sweep(struct connections *c, long long now)
 		while (c->first[phase] != NONE && c->rows[c->first[phase]].deadline <= now) {
 			int fd = c->first[phase];
 
-			/* under the lock: it cannot be closed, and its number be another's, meanwhile */
+			/* under the lock: it cannot be closed, and its number be another's, meanwhile; what
+			   an answer's reader has not taken shall not stay behind in the kernel */
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 			shutdown(fd, SHUT_RDWR);
 			list_remove(c, fd);
 			c->counts.expired[phase]++;

@@ -228,12 +228,11 @@ def test_stops_when_told_and_goes_on_later():
 
 
 def test_waits_for_what_is_not_visible_yet():
-    """Two refusals that may be asked again, each with its Retry-After, then the release."""
-    instance = STACK.launch(state="pending")
-    timer = threading.Timer(1.0, lambda: STACK.sim.control("set", instance=instance["id"], state="running"))
-    timer.start()
+    """The server asks EC2 four times for one request: a refusal that may be asked again, then the release."""
+    instance = STACK.launch()
+    STACK.sim.fault("DescribeInstances", "pending", instance=instance["id"], times=5)
     _, done = boot("pending", instance=instance, deadline="40s")
-    timer.join()
+    STACK.sim.clear_faults()
     assert "not-visible-yet" in done.stderr, done.stderr
 
 
