@@ -1,8 +1,9 @@
 /* Allocators of OpenSSL and jansson that remember, for each thread, whether one failed. Must never do more
- * than that on the way of an allocation. */
+ * than that on the way of an allocation. What jansson frees is wiped. */
 #include "verifier/memory.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
@@ -54,8 +55,16 @@ static void *jansson_allocate(size_t size)
 	return memory_noted(malloc(size));
 }
 
+/* Keys for our own calls to AWS come as JSON: jansson leaves copies of them on its way. */
+static void jansson_free(void *block)
+{
+	if (block)
+		OPENSSL_cleanse(block, malloc_usable_size(block));
+	free(block);
+}
+
 bool memory_watch(void)
 {
-	json_set_alloc_funcs(jansson_allocate, free);
+	json_set_alloc_funcs(jansson_allocate, jansson_free);
 	return CRYPTO_set_mem_functions(openssl_allocate, openssl_reallocate, openssl_free) == 1;
 }

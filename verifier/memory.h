@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* From now on their allocations are watched, in the whole process. Before they are used at all; false: too
- * late. A program that does not call it is told that memory was never out. */
+/* From now on their allocations are watched, and what jansson frees is wiped, in the whole process. Before
+ * they are used at all; false: too late. A program that does not call it is told that memory was never out.
+ */
 bool memory_watch(void);
 /* For programs that have allocators of their own: gives back `block`, and notes it where it is NULL. */
 void *memory_noted(void *block);
