@@ -50,6 +50,14 @@ bool aws_error_read(struct bytes answer, const char *namespace, char code[AWS_CO
 	       error_take(&common_outline, "", answer, code);
 }
 
+static bool code_among(const char *code, const char *const codes[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(code, codes[i]) == 0)
+			return true;
+	return false;
+}
+
 bool aws_error_passes(const char *code)
 {
 	/* as AWS's own SDKs have them */
@@ -60,8 +68,14 @@ bool aws_error_passes(const char *code)
 		"ServiceUnavailable", "ServiceFailure", "Unavailable", "RequestTimeout",
 		"RequestTimeoutException" };
 
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (strcmp(code, codes[i]) == 0)
-			return true;
-	return false;
+	return code_among(code, codes, sizeof(codes) / sizeof(codes[0]));
+}
+
+bool aws_error_of_keys(const char *code)
+{
+	/* RequestExpired is EC2's. Those of keys that AWS does not know are not among them: a region that an
+	 * account has not enabled says the same, and must not cost the others their keys. */
+	static const char *const codes[] = { "ExpiredToken", "ExpiredTokenException", "RequestExpired" };
+
+	return code_among(code, codes, sizeof(codes) / sizeof(codes[0]));
 }
