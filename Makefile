@@ -129,6 +129,8 @@ fuzz_head_o := $(patsubst %,$(BUILD)/obj/server/%.o,head forwarded)
 fuzz_head_l := -lmicrohttpd
 fuzz_sts_o := $(aws_o)
 fuzz_sts_l := -lcurl -lxml2
+fuzz_keys_o := $(aws_o)
+fuzz_keys_l := -lcurl -lxml2
 
 define fuzz
 $(BUILD)/unit/fuzz_$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $(BUILD)/obj/tests/fuzz/replay.o $$(fuzz_o) $$(fuzz_$(1)_o)
