@@ -2,6 +2,7 @@
  * the inbox and the counters belongs to that one thread; there is no lock but the inbox's. Must never log,
  * and never block but in http_step. */
 #include "aws/batch.h"
+#include "aws/principals.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -32,10 +33,16 @@ struct aws {
 
 static bool settings_check(const struct aws_settings *settings, struct complaint *complaint)
 {
-	if (settings->n_accounts != 1)
+	unsigned without_role = 0;
+
+	for (unsigned i = 0; i < settings->n_accounts; i++)
+		without_role += settings->accounts[i].assume_role[0] == '\0';
+	if (settings->n_accounts == 0)
+		return complain(complaint, "aws.accounts: name at least one account");
+	if (without_role > 1)
 		return complain(complaint,
-			"aws.accounts: this version asks AWS for exactly one account, the one "
-			"that its own credentials belong to: name that one");
+			"aws.accounts: our own credentials belong to one account: name a role to "
+			"assume (assume_role) for each of the others");
 	return true;
 }
 
@@ -43,15 +50,17 @@ static bool parts_open(struct aws *aws, struct complaint *complaint)
 {
 	const struct http_options options = { .user_agent = "vouchsafe", .connections = CONNECTIONS };
 
-	aws->caller.credentials = credentials_from_environment(complaint);
-	if (!aws->caller.credentials)
-		return false;
 	aws->caller.http = http_open(&options);
+	if (!aws->caller.http)
+		return complain(complaint, "out of memory");
+	aws->caller.principals = principals_new(&aws->settings, &aws->caller, complaint);
+	if (!aws->caller.principals)
+		return false;
 	aws->identities = identities_new(&aws->settings, &aws->caller, &aws->sts, complaint);
 	if (!aws->identities)
 		return false;
 	aws->profiles = profiles_new(&aws->caller, aws->identities, &aws->iam);
-	if (!aws->caller.http || !aws->profiles)
+	if (!aws->profiles)
 		return complain(complaint, "out of memory");
 	aws->batches = batches_new(&aws->settings, &aws->caller, aws->profiles, &aws->ec2, complaint);
 	return aws->batches != NULL;
@@ -88,7 +97,7 @@ void aws_close(struct aws *aws)
 	batches_free(aws->batches);
 	profiles_free(aws->profiles);
 	identities_free(aws->identities);
-	credentials_free(aws->caller.credentials);
+	principals_free(aws->caller.principals);
 	pthread_mutex_destroy(&aws->lock);
 	free(aws);
 }
@@ -170,10 +179,12 @@ void aws_run(struct aws *aws)
 		inbox_ask(aws, taken);
 		now = monotonic_now();
 		questions_expire(&aws->questions, now);
+		principals_advance(aws->caller.principals, now);
 		/* in this order: each may hand questions on to the next */
 		next = batches_advance(aws->batches, now);
 		next = earlier(next, profiles_advance(aws->profiles, now));
 		next = earlier(next, identities_advance(aws->identities, now));
+		next = earlier(next, principals_next(aws->caller.principals));
 		if (stopping && !taken && aws->questions.n_open == 0)
 			return;
 		http_step(aws->caller.http, wait_time(aws, next, now));
@@ -189,4 +200,9 @@ void aws_counts_get(struct aws *aws, struct aws_counts *counts)
 	counts->calls_sts = aws->sts.calls;
 	counts->failed_sts = aws->sts.failed;
 	counts->cached_iam = aws->iam.cached;
+}
+
+bool aws_credentials_get(struct aws *aws, unsigned i, struct credentials_status *status)
+{
+	return principals_status(aws->caller.principals, i, status);
 }

@@ -8,6 +8,7 @@
 
 #include "aws/bucket.h"
 #include "aws/ec2.h"
+#include "aws/principals.h"
 #include "verifier/reasons.h"
 
 #include <limits.h>
@@ -108,10 +109,14 @@ static bool groups_init(
 	for (unsigned i = 0; i < settings->n_accounts; i++) {
 		const struct aws_account *account = &settings->accounts[i];
 
-		for (unsigned j = 0; j < account->n_regions; j++)
-			if (!group_init(&batches->groups[batches->n_groups++], settings, account,
-				    account->regions[j], complaint))
+		for (unsigned j = 0; j < account->n_regions; j++) {
+			struct group *group = &batches->groups[batches->n_groups++];
+
+			if (!group_init(group, settings, account, account->regions[j], complaint))
 				return false;
+			group->ec2.credentials = group->iam.credentials = principals_of(
+				batches->caller->principals, account->id);
+		}
 	}
 	return true;
 }

@@ -121,56 +121,114 @@ enum call_result call_reread(struct call *call, const char *why)
 	return call_tell(call, CALL_NONSENSE, why);
 }
 
+static bool call_again(struct call *call, enum call_result result);
+
 static void call_done(struct http_request *request)
 {
 	struct call *call = request->context;
+	enum call_result result = answer_read(call);
 
-	call->done(call, answer_read(call));
+	if (!call_again(call, result))
+		call->done(call, result);
 }
 
-static void call_start(struct call *call, const struct caller *caller, const struct service *service,
-	struct http_request request, long long deadline)
+static void call_begin(
+	struct call *call, const struct caller *caller, const struct service *service, long long deadline)
+{
+	call->caller = caller;
+	call->service = service;
+	call->deadline = deadline;
+	call->again = false;
+	call->code[0] = call->told[0] = '\0';
+}
+
+/* Until when one try, or one wait for keys, may take. */
+static long long call_patience(const struct call *call)
 {
 	long long patience = monotonic_now() + PATIENCE_MS * MILLISECOND;
 
-	call->service = service;
-	call->code[0] = call->told[0] = '\0';
+	return call->deadline < patience ? call->deadline : patience;
+}
+
+static void call_start(struct call *call, struct http_request request)
+{
 	request.method = "POST";
-	request.deadline = deadline < patience ? deadline : patience;
+	/* a form for which memory ran out must not go out half */
+	request.url = call->form.failed ? "" : call->service->url;
+	request.deadline = call_patience(call);
 	request.done = call_done;
 	request.context = call;
 	call->request = request;
-	http_start(caller->http, &call->request);
+	http_start(call->caller->http, &call->request);
+}
+
+/* ---- with credentials of ours */
+
+static void call_sign(struct call *call)
+{
+	call->keys = credentials_lend(call->service->credentials, &call->signature);
+	call->signature.region = call->service->region;
+	call->signature.service = call->service->name;
+	call_start(call, (struct http_request){
+				 .body = { (const unsigned char *)call->form.text, call->form.length },
+				 .sign = &call->signature,
+				 .answer_max = XML_BYTES_MAX,
+			 });
+}
+
+static void keys_awaited(struct awaiting *awaiting, bool ready)
+{
+	struct call *call = (struct call *)((char *)awaiting - offsetof(struct call, awaiting));
+	const char *why = credentials_why(call->service->credentials);
+
+	if (ready) {
+		call_sign(call);
+		return;
+	}
+	call_tell(call, CALL_PASSING, why[0] ? why : "no credentials in time");
+	call->done(call, CALL_PASSING);
+}
+
+static void call_await(struct call *call)
+{
+	call->awaiting.deadline = call_patience(call);
+	call->awaiting.done = keys_awaited;
+	credentials_await(call->service->credentials, &call->awaiting);
+}
+
+/* Refused because of the keys, and there will be others? Then it is made once more. */
+static bool call_again(struct call *call, enum call_result result)
+{
+	struct credentials *credentials = call->service->credentials;
+
+	if (result != CALL_REFUSED || call->again || !call->request.sign || !aws_error_of_keys(call->code) ||
+		!credentials_doubt(credentials, call->keys))
+		return false;
+	call->again = true;
+	call->code[0] = call->told[0] = '\0';
+	call_await(call);
+	return true;
 }
 
 void call_send(
 	struct call *call, const struct caller *caller, const struct service *service, long long deadline)
 {
-	credentials_lend(caller->credentials, &call->signature);
-	call->signature.region = service->region;
-	call->signature.service = service->name;
-	call_start(call, caller, service,
-		(struct http_request){
-			/* a form for which memory ran out must not go out half */
-			.url = call->form.failed ? "" : service->url,
-			.body = { (const unsigned char *)call->form.text, call->form.length },
-			.sign = &call->signature,
-			.answer_max = XML_BYTES_MAX,
-		},
-		deadline);
+	call_begin(call, caller, service, deadline);
+	if (credentials_ready(service->credentials))
+		call_sign(call);
+	else
+		call_await(call);
 }
 
 void call_forward(struct call *call, const struct caller *caller, const struct service *service,
 	struct bytes body, const char *const *headers, long long deadline)
 {
-	call_start(call, caller, service,
-		(struct http_request){
-			.url = service->url,
-			.headers = headers,
-			.body = body,
-			.answer_max = FORWARD_BYTES_MAX,
-		},
-		deadline);
+	call_begin(call, caller, service, deadline);
+	call_start(call, (struct http_request){
+				 .headers = headers,
+				 .body = body,
+				 .answer_max = FORWARD_BYTES_MAX,
+			 });
 }
 
 void call_clear(struct call *call)
@@ -178,14 +236,24 @@ void call_clear(struct call *call)
 	form_clear(&call->form);
 }
 
-long long call_pause(unsigned failures)
+unsigned call_random(void)
 {
-	unsigned doublings = failures > PAUSE_DOUBLINGS ? PAUSE_DOUBLINGS : failures - 1;
-	long long half = (PAUSE_FIRST_MS * MILLISECOND << doublings) / 2;
 	unsigned random = 0;
 
 	/* without randomness a pause is still a pause */
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
 		random = 0;
-	return half + half * (random % 1024) / 1024;
+	return random;
+}
+
+long long call_jitter(long long whole)
+{
+	return whole / 2 + whole / 2 * (call_random() % 1024) / 1024;
+}
+
+long long call_pause(unsigned failures)
+{
+	unsigned doublings = failures > PAUSE_DOUBLINGS ? PAUSE_DOUBLINGS : failures - 1;
+
+	return call_jitter(PAUSE_FIRST_MS * MILLISECOND << doublings);
 }

@@ -11,13 +11,14 @@
 /* What all calls share. Borrowed by them. */
 struct caller {
 	struct http *http;
-	struct credentials *credentials;
+	struct principals *principals; /* whose credentials there are */
 };
 
 /* Where a service answers for one region, and how it is signed for. */
 struct service {
 	const char *name, *region; /* of the signature: "ec2", "us-east-1"; static */
 	const char *namespace; /* of its answers; static */
+	struct credentials *credentials; /* that sign; borrowed; NULL: nothing of ours does */
 	char url[320];
 };
 
@@ -39,14 +40,21 @@ struct call {
 	struct http_request request;
 	struct http_signature signature;
 	struct form form;
+	const struct caller *caller;
 	const struct service *service;
+	long long deadline; /* the asker's */
+	struct awaiting awaiting; /* of the credentials, before it is sent */
+	unsigned keys; /* the number of those that have signed it */
+	bool again; /* it is being made again: AWS had refused the keys */
 	void (*done)(struct call *, enum call_result); /* exactly once, from http_step */
 	void *context;
 	char code[AWS_CODE_SIZE]; /* AWS's error code, "": none */
 	char told[128]; /* what went wrong, in our words, for logs */
 };
 
-/* Takes the form as the body. Must stay where it is until `done`; one call at a time in one struct. */
+/* Takes the form as the body. Must stay where it is until `done`; one call at a time in one struct. Where the
+ * service's credentials have no keys it waits for them, inside the deadline; where AWS refuses the keys as
+ * ended, it is made once more with others. */
 void call_send(struct call *, const struct caller *, const struct service *, long long deadline);
 /* A request that somebody else has signed: `body` and `headers`, borrowed until `done`, go out as they are,
  * and nothing of our own credentials with them. */
@@ -60,5 +68,9 @@ void call_clear(struct call *);
 /* Nanoseconds to wait before trying again after so many failures in a row (1: the first): from 100 ms
  * doubling to 3 s, of which a random part between the half and the whole. */
 long long call_pause(unsigned failures);
+/* A random time between the half of it and the whole. */
+long long call_jitter(long long whole);
+/* Any number; for spreading, not for secrets. */
+unsigned call_random(void);
 
 #endif

@@ -2,6 +2,8 @@
 #define AWS_CONFIRM_H
 /* What AWS itself says of an instance. One thread runs all calls; look-ups for one account and region travel
  * together. Answers are facts and checks; nothing here decides. */
+#include "aws/assume.h"
+#include "aws/credentials.h"
 #include "verifier/caller.h"
 #include "verifier/claims.h"
 #include "verifier/proof.h"
@@ -12,22 +14,26 @@ enum { AWS_ACCOUNTS_MAX = 64, AWS_REGIONS_MAX = 40 };
 
 struct aws_account {
 	char id[ACCOUNT_ID_SIZE];
+	char assume_role[ROLE_ARN_SIZE]; /* of that account; "": our own credentials belong to it */
+	char external_id[EXTERNAL_ID_SIZE]; /* "": none */
 	unsigned n_regions;
 	char regions[AWS_REGIONS_MAX][REGION_SIZE];
 };
 
 struct aws_settings {
-	unsigned n_accounts; /* this version: 1, the one that our own credentials belong to */
+	unsigned n_accounts; /* at least 1; at most one of them without a role */
 	struct aws_account accounts[AWS_ACCOUNTS_MAX];
 	unsigned bucket_size,
 		bucket_per_second; /* calls to EC2, of each account and region (bucket.h); 0: the default */
 	/* Development only: base URLs instead of the compiled hosts ("http://127.0.0.1:5000"); "": the
 	 * compiled ones. */
 	char ec2_endpoint[256], iam_endpoint[256], sts_endpoint[256];
+	char session[ROLE_SESSION_SIZE]; /* of assumed roles; needed where there are any */
+	struct credentials_teller teller; /* called on the AWS thread */
 };
 
-/* Reads our own credentials from the environment. NULL: the complaint says what is missing. Copies the
- * settings. */
+/* Finds out from the environment where our own credentials come from (chain.h). NULL: the complaint says what
+ * is wrong or missing. Copies the settings. */
 struct aws *aws_open(const struct aws_settings *, struct complaint *);
 /* After aws_run and every call of aws_confirm have returned. NULL is fine. */
 void aws_close(struct aws *);
@@ -72,6 +78,9 @@ struct aws_counts {
 	unsigned long calls_ec2, calls_iam, calls_sts, failed_ec2, failed_iam, failed_sts, cached_iam;
 };
 void aws_counts_get(struct aws *, struct aws_counts *);
+/* The credentials of number i, those that the environment names first; false: there are no more. Safe from
+ * any thread. */
+bool aws_credentials_get(struct aws *, unsigned i, struct credentials_status *);
 
 /* ---- The comparison alone, for aws/ and its tests: pure. */
 

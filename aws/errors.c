@@ -76,3 +76,13 @@ bool aws_error_passes(const char *code)
 
 	return aws_error_throttles(code) || listed(codes, code);
 }
+
+bool aws_error_of_keys(const char *code)
+{
+	/* RequestExpired is EC2's. Those of keys that AWS does not know are not among them: a region that an
+	 * account has not enabled says the same, and must not cost the others their keys. */
+	static const char *const codes[] = { "ExpiredToken", "ExpiredTokenException", "RequestExpired",
+		NULL };
+
+	return listed(codes, code);
+}

@@ -14,5 +14,7 @@ bool aws_error_read(struct bytes answer, const char *namespace, char code[AWS_CO
 bool aws_error_throttles(const char *code);
 /* Will the same request be good a moment later: throttled, or a trouble of AWS's own? */
 bool aws_error_passes(const char *code);
+/* Does AWS refuse the keys that the request is signed with, as ended? */
+bool aws_error_of_keys(const char *code);
 
 #endif

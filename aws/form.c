@@ -2,10 +2,11 @@
  * parameter of its own. */
 #include "aws/form.h"
 
-#include <stdlib.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
-/* Room for `more` characters and a NUL. */
+/* Room for `more` characters and a NUL. Moves by hand: a web identity token is a secret, and realloc would
+ * leave a copy behind. */
 static bool form_reserve(struct form *form, size_t more)
 {
 	size_t size = form->size < 256 ? 256 : form->size;
@@ -15,11 +16,14 @@ static bool form_reserve(struct form *form, size_t more)
 		size *= 2;
 	if (size == form->size)
 		return true;
-	text = realloc(form->text, size);
+	text = OPENSSL_malloc(size);
 	if (text == NULL) {
 		form->failed = true;
 		return false;
 	}
+	if (form->length > 0)
+		memcpy(text, form->text, form->length);
+	OPENSSL_clear_free(form->text, form->size);
 	form->text = text;
 	form->size = size;
 	return true;
@@ -59,6 +63,6 @@ void form_add(struct form *form, const char *name, const char *value)
 
 void form_clear(struct form *form)
 {
-	free(form->text);
+	OPENSSL_clear_free(form->text, form->size);
 	memset(form, 0, sizeof(*form));
 }

@@ -12,6 +12,7 @@ struct form {
 
 /* Appends name=value. The name is ours and stands as it is; the value is encoded. */
 void form_add(struct form *, const char *name, const char *value);
+/* Wipes. */
 void form_clear(struct form *);
 
 #endif

@@ -16,7 +16,8 @@ struct http_options {
 	unsigned connections; /* at most, per host */
 };
 
-/* Credentials for CURLOPT_AWS_SIGV4. All borrowed until `done`. */
+/* Credentials for CURLOPT_AWS_SIGV4. All borrowed until http_start returns: libcurl keeps copies of its own,
+ * and wipes them. */
 struct http_signature {
 	const char *region, *service; /* "us-east-1", "ec2" */
 	const char *access_key_id, *secret_access_key;

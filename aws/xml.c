@@ -5,7 +5,12 @@
 
 #include <libxml/parser.h>
 #include <libxml/xmlerror.h>
+#include <libxml/xmlmemory.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -294,6 +299,34 @@ static const xmlSAXHandler handlers = {
 	.serror = error_swallow,
 };
 
+/* ---- libxml2's memory: answers with credentials pass through it, so what it frees is wiped */
+
+static void wiping_free(void *block)
+{
+	if (block)
+		OPENSSL_cleanse(block, malloc_usable_size(block));
+	free(block);
+}
+
+/* Never realloc(3), which may move the block and leave its old place as it was. */
+static void *wiping_reallocate(void *block, size_t size)
+{
+	size_t old = block ? malloc_usable_size(block) : 0;
+	void *moved = malloc(size);
+
+	if (!moved)
+		return NULL;
+	if (block)
+		memcpy(moved, block, old < size ? old : size);
+	wiping_free(block);
+	return moved;
+}
+
+static void memory_set(void)
+{
+	(void)xmlMemSetup(wiping_free, malloc, wiping_reallocate, strdup);
+}
+
 /* ---- reading */
 
 static void document_feed(struct reading *reading, struct bytes document)
@@ -314,10 +347,12 @@ static void document_feed(struct reading *reading, struct bytes document)
 bool xml_read(const struct xml_outline *outline, const char *namespace, struct bytes document, void *context,
 	char why[XML_WHY_SIZE])
 {
+	static pthread_once_t memory_once = PTHREAD_ONCE_INIT;
 	struct reading reading;
 	xmlSAXHandler own = handlers;
 	bool read = false;
 
+	pthread_once(&memory_once, memory_set);
 	memset(&reading, 0, offsetof(struct reading, text));
 	reading.outline = outline;
 	reading.namespace = namespace;
@@ -344,5 +379,6 @@ bool xml_read(const struct xml_outline *outline, const char *namespace, struct b
 	if (!read && !reading.refused)
 		snprintf(why, XML_WHY_SIZE, "the answer is not well-formed");
 	xmlFreeParserCtxt(reading.parser);
+	OPENSSL_cleanse(reading.text, sizeof(reading.text));
 	return read;
 }

@@ -252,27 +252,90 @@ static bool regions_load(const struct member *account, struct aws_account *kept,
 	return true;
 }
 
+/* A role of this very account, in the partition of its regions. */
+static bool assume_role_load(
+	const struct member *account, struct aws_account *kept, struct complaint *complaint)
+{
+	struct member role = member_of(account, "assume_role");
+	const char *partition = aws_region_find(kept->regions[0])->partition;
+	const char *arn;
+	unsigned i;
+
+	if (!role.value)
+		return true;
+	if (!member_string(&role, ROLE_ARN_SIZE - 1, &arn, complaint))
+		return false;
+	for (i = 1; i < kept->n_regions; i++)
+		if (strcmp(aws_region_find(kept->regions[i])->partition, partition) != 0)
+			return member_complain(&role, complaint,
+				"the account's regions are of several partitions of AWS; a role is of one");
+	if (!role_arn_name(arn, partition, kept->id))
+		return member_complain(&role, complaint,
+			"not a role of this account; write \"arn:%s:iam::%s:role/NAME\"", partition,
+			kept->id);
+	strcpy(kept->assume_role, arn);
+	return true;
+}
+
+static bool external_id_load(
+	const struct member *account, struct aws_account *kept, struct complaint *complaint)
+{
+	struct member id = member_of(account, "external_id");
+	const char *text;
+
+	if (!id.value)
+		return true;
+	if (!kept->assume_role[0])
+		return member_complain(&id, complaint, "goes together with \"assume_role\"");
+	if (!member_string(&id, EXTERNAL_ID_SIZE - 1, &text, complaint))
+		return false;
+	if (!external_id_valid(text))
+		return member_complain(
+			&id, complaint, "not an external id: 2 to 1224 letters, digits and _+=,.@:/-");
+	strcpy(kept->external_id, text);
+	return true;
+}
+
+static bool account_load(const struct member *account, const char *id, struct aws_settings *settings,
+	struct complaint *complaint)
+{
+	static const char *const known[] = { "regions", "assume_role", "external_id", NULL };
+	struct aws_account *kept = &settings->accounts[settings->n_accounts];
+	unsigned i;
+
+	if (!account_id_valid(id))
+		return member_complain(account, complaint, "not an account id of 12 digits");
+	strcpy(kept->id, id);
+	if (!member_object(account, known, complaint) || !regions_load(account, kept, complaint) ||
+		!assume_role_load(account, kept, complaint) || !external_id_load(account, kept, complaint))
+		return false;
+	for (i = 0; i < settings->n_accounts && !kept->assume_role[0]; i++)
+		if (!settings->accounts[i].assume_role[0])
+			return member_complain(account, complaint,
+				"the server's own credentials belong to one account, as %s is; write "
+				"\"assume_role\" for the others",
+				settings->accounts[i].id);
+	settings->n_accounts++;
+	return true;
+}
+
 static bool accounts_load(struct config *config, const struct member *aws, struct complaint *complaint)
 {
-	static const char *const known[] = { "regions", NULL };
 	struct member accounts = member_of(aws, "accounts");
 	const char *id;
 	json_t *value;
 
-	if (!json_is_object(accounts.value) || json_object_size(accounts.value) != 1)
+	if (!json_is_object(accounts.value) || json_object_size(accounts.value) == 0 ||
+		json_object_size(accounts.value) > AWS_ACCOUNTS_MAX)
 		return member_complain(&accounts, complaint,
-			"write an object with one account, the one that the server's own credentials belong "
-			"to "
-			"(this version assumes no roles)");
+			"write an object of 1 to %d accounts, as in {\"123456789012\": {\"regions\": "
+			"[\"us-east-1\"]}}",
+			AWS_ACCOUNTS_MAX);
 	json_object_foreach((json_t *)accounts.value, id, value)
 	{
 		struct member account = member_of(&accounts, id);
-		struct aws_account *kept = &config->aws.accounts[config->aws.n_accounts++];
 
-		if (!account_id_valid(id))
-			return member_complain(&account, complaint, "not an account id of 12 digits");
-		strcpy(kept->id, id);
-		if (!member_object(&account, known, complaint) || !regions_load(&account, kept, complaint))
+		if (!account_load(&account, id, &config->aws, complaint))
 			return false;
 	}
 	return true;
@@ -325,6 +388,8 @@ static bool aws_load(struct config *config, const struct member *root, struct co
 	if (!member_object(&aws, known, complaint) || !accounts_load(config, &aws, complaint) ||
 		!bucket_load(config, &aws, complaint))
 		return false;
+	/* what the trail of a role's own account shows */
+	snprintf(config->aws.session, sizeof(config->aws.session), "vouchsafe-%.50s", config->node);
 	if (!endpoints.value)
 		return true;
 	if (!config->development)

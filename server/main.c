@@ -298,6 +298,13 @@ static void *aws_thread(void *aws)
 	return NULL;
 }
 
+static void credentials_told(void *context, const char *account, bool good, const char *text)
+{
+	(void)context;
+	log_line(good ? LOG_INFO : LOG_WARNING, good ? "credentials" : "credentials-failed", "account",
+		account, "text", text, NULL);
+}
+
 static bool lines_start(struct program *p, struct complaint *complaint)
 {
 	const unsigned threads[QUEUES] = { [WORKERS] = WORKER_THREADS,
@@ -306,6 +313,7 @@ static bool lines_start(struct program *p, struct complaint *complaint)
 		[READERS] = 1,
 		[LISTENER] = 1 };
 
+	p->config.aws.teller.told = credentials_told;
 	p->server.aws = aws_open(&p->config.aws, complaint);
 	if (!p->server.aws)
 		return false;

@@ -201,6 +201,32 @@ static void show_upstream(FILE *out, struct server *server)
 		(double)counts.cached_iam);
 }
 
+/* Once each account's, row by row of the same names; accounts are those of the configuration. */
+static void show_credentials(FILE *out, struct server *server)
+{
+	struct credentials_status status;
+	unsigned i;
+
+	head(out, "credentials_expire_seconds", "gauge",
+		"Until our own credentials end, by account; 0: there are none, +Inf: they tell no end.");
+	for (i = 0; aws_credentials_get(server->aws, i, &status); i++) {
+		long long left = status.there && status.expires ? status.expires - time(NULL) : 0;
+
+		if (status.there && !status.expires)
+			fprintf(out, "vouchsafe_credentials_expire_seconds{account=\"%s\"} +Inf\n",
+				status.account);
+		else
+			fprintf(out, "vouchsafe_credentials_expire_seconds{account=\"%s\"} %lld\n",
+				status.account, left > 0 ? left : 0);
+	}
+	head(out, "credentials_fetches_total", "counter", "Of our own credentials, by account and result.");
+	for (i = 0; aws_credentials_get(server->aws, i, &status); i++)
+		fprintf(out,
+			"vouchsafe_credentials_fetches_total{account=\"%s\",result=\"ok\"} %lu\n"
+			"vouchsafe_credentials_fetches_total{account=\"%s\",result=\"failed\"} %lu\n",
+			status.account, status.fetched, status.account, status.failed);
+}
+
 static void show_vault(FILE *out, const struct server *server)
 {
 	const struct metrics *metrics = server->metrics;
@@ -310,6 +336,7 @@ void metrics_show(struct request *request)
 		show_decisions(out, server->metrics);
 		show_durations(out, server->metrics);
 		show_upstream(out, server);
+		show_credentials(out, server);
 		show_vault(out, server);
 		show_store(out, server->metrics);
 		show_queues(out, server);

@@ -17,17 +17,21 @@
  *   rotate     instance: new ones; the ones before stay good until they expire
  *   expire     instance | access_key_id: from now on they are; an instance goes on giving them out
  *   assume     account, role, session: credentials of somebody else who assumed the role
+ *   trust      account, role, [accounts, external_id, web_token, container_token, ttl]: who may assume it
  *   certificate  region: what it signs identity documents with
  *
  * Members are those of instance_fields.c, modes those of fault.c. A profile is named by its name in the
- * account, by any ARN, or "" for none. For IAM a fault's `instance` is a role's name, for STS a session's.
+ * account, by any ARN, or "" for none. For IAM a fault's `instance` is a role's name, for STS a session's or
+ * the ARN of the role to be assumed.
  * A key without a user is the root's. Actions are DescribeInstances, ListInstanceProfilesForRole,
- * GetCallerIdentity, metadata-token, metadata, or * for all. */
+ * GetCallerIdentity, AssumeRole, AssumeRoleWithWebIdentity, container, metadata-token, metadata, or * for
+ * all. */
 #include "tests/aws-sim/account.h"
 #include "tests/aws-sim/credentials.h"
 #include "tests/aws-sim/instance.h"
 #include "tests/aws-sim/region_key.h"
 #include "tests/aws-sim/sim.h"
+#include "tests/aws-sim/trust.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +53,7 @@ static const struct verb {
 	{ "rotate", credentials_rotate, true },
 	{ "expire", credentials_expire, true },
 	{ "assume", credentials_assume, true },
+	{ "trust", trust_set, true },
 	{ "certificate", region_certificate, false },
 };
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { LIFETIME = 6 * 3600, RENEWED_BEFORE_END = 3600, SESSION_MAX = 64 };
+enum { LIFETIME = 6 * 3600, RENEWED_BEFORE_END = 3600, ASSUMED_LIFETIME = 3600, SESSION_MAX = 64 };
 
 /* "arn:<partition>:iam::<account>:instance-profile/<path><name>" */
 static const json_t *profile_at(const struct state *state, const char *arn)
@@ -49,10 +49,23 @@ static const json_t *key_make(struct state *state, const json_t *role, const cha
 	return state_key(state, id);
 }
 
+/* What the role's trust says, or else this. */
+static long ttl_or(const json_t *role, long seconds)
+{
+	long ttl = number_of(role, "ttl");
+
+	return ttl ? ttl : seconds;
+}
+
+const json_t *credentials_make(struct state *state, const json_t *role, const char *session)
+{
+	return key_make(state, role, session, ttl_or(role, ASSUMED_LIFETIME));
+}
+
 static const json_t *instance_renew(struct state *state, const json_t *instance, const json_t *role)
 {
 	const char *id = text_of(instance, "id");
-	const json_t *key = key_make(state, role, id, LIFETIME);
+	const json_t *key = key_make(state, role, id, ttl_or(role, LIFETIME));
 
 	return key && state_put_current_key(state, id, text_of(key, "id")) ? key : NULL;
 }
@@ -68,11 +81,11 @@ const json_t *credentials_current(struct state *state, const json_t *instance)
 {
 	const json_t *role = credentials_role(state, instance);
 	const json_t *key = state_key(state, state_current_key(state, text_of(instance, "id")));
+	long life = ttl_or(role, LIFETIME), age = life == LIFETIME ? LIFETIME - RENEWED_BEFORE_END : life / 2;
 
 	if (!role)
 		return NULL;
-	if (key && key_is_of_role(key, role) &&
-		number_of(key, "since") + LIFETIME - RENEWED_BEFORE_END > clock_now())
+	if (key && key_is_of_role(key, role) && number_of(key, "since") + age > clock_now())
 		return key;
 	return instance_renew(state, instance, role);
 }
@@ -149,5 +162,5 @@ json_t *credentials_assume(struct state *state, const json_t *arguments, struct 
 		return refuse(refusal, 404, "no such role in the account");
 	if (!*session || strlen(session) > SESSION_MAX)
 		return refuse(refusal, 400, "'session' must have 1 to 64 characters");
-	return key_answer(key_make(state, role, session, 3600));
+	return key_answer(credentials_make(state, role, session));
 }

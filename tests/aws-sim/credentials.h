@@ -10,6 +10,10 @@ const json_t *credentials_role(const struct state *, const json_t *instance);
  * begun. Borrowed; NULL: no role, or no memory. */
 const json_t *credentials_current(struct state *, const json_t *instance);
 
+/* A new key of the role for a session, which lives for the role's `ttl`, or an hour. Borrowed; NULL: no
+ * memory. */
+const json_t *credentials_make(struct state *, const json_t *role, const char *session);
+
 /* The verbs of the control API: a new reference to access_key_id, secret_access_key, session_token, role,
  * session, expiration; or NULL and *refusal. */
 json_t *credentials_show(struct state *, const json_t *arguments, struct refusal *);

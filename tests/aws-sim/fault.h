@@ -37,7 +37,7 @@ struct fault {
 	char action[64]; /* "DescribeInstances", ..., "metadata", or "*" for all */
 	enum fault_mode mode;
 	char field[160], value[4096];
-	char instance[40]; /* "": any */
+	char instance[128]; /* or what else the call names, such as a role's ARN; "": any */
 	long times; /* still to come; -1: for ever */
 	unsigned delay_ms;
 };

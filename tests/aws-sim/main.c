@@ -1,6 +1,6 @@
 /* aws-sim: a simulated AWS on the loopback, for tests and the demo: EC2's, IAM's and STS's Query APIs with
- * verified signatures, the instance metadata service with credentials and signed identity documents, and a
- * control API. It never listens beyond 127.0.0.1 and holds
+ * verified signatures, the instance metadata service with credentials and signed identity documents, a
+ * container's credentials endpoint, and a control API. It never listens beyond 127.0.0.1 and holds
  * nothing worth stealing.
  *
  *   aws-sim [--port N] [--imds-port N] [--state FILE] [--clock-skew ok] [--until-eof]

@@ -1,6 +1,6 @@
 /* The one door of the simulated APIs: reads the form, verifies the signature, finds the action, lets
  * it answer, spoils the answer where a fault is due, counts. It never answers a call whose signature
- * was not right. */
+ * was not right, nor an unsigned one but of an action that needs no signature. */
 #include "tests/aws-sim/query.h"
 
 #include "tests/aws-sim/clock.h"
@@ -194,7 +194,8 @@ static void call_admit(struct call *call, const struct request *request)
 	call->key = signer.key;
 	call->account = text_of(signer.key, "account");
 	call->region = signer.region;
-	if (signer.verdict != SIGNATURE_GOOD)
+	if (signer.verdict != SIGNATURE_GOOD &&
+		!(signer.verdict == SIGNATURE_MISSING && call->action && call->action->unsigned_too))
 		signature_refuse(call, &signer);
 	else if (!read)
 		call_error(call, 400, "MalformedQueryString", "The query string contains a syntax error.");
@@ -235,12 +236,14 @@ static void query_route(struct sim *sim, const struct request *request, struct a
 
 void api_route(void *context, const struct request *request, struct answer *answer)
 {
-	static const char control[] = "/control/";
+	static const char control[] = "/control/", container[] = "/container/";
 	struct sim *sim = context;
 
 	pthread_mutex_lock(&sim->lock);
 	if (!strncmp(request->path, control, strlen(control)))
 		control_route(sim, request->path + strlen(control), request, answer);
+	else if (!strncmp(request->path, container, strlen(container)))
+		container_route(sim, request->path + strlen(container), request, answer);
 	else if (strcmp(request->path, "/") != 0 || request->has_query)
 		answer->status = 404;
 	else if (strcmp(request->method, "POST") != 0)

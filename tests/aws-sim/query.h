@@ -13,6 +13,7 @@ struct action {
 	const char *name;
 	/* Writes the root element with all that is in it, or calls call_error. */
 	void (*answer)(struct call *);
+	bool unsigned_too; /* it needs no signature */
 };
 
 struct service {

@@ -23,6 +23,9 @@ void metadata_route(void *sim, const struct request *, struct answer *);
 /* The part of api_route below /control/; with the lock held. `verb` is what follows. */
 void control_route(struct sim *, const char *verb, const struct request *, struct answer *);
 
+/* The part of api_route below /container/; with the lock held. */
+void container_route(struct sim *, const char *path, const struct request *, struct answer *);
+
 /* What a fault of a whole call does to an answer that is made: spoils its body, its way, its time. */
 void answer_spoil(struct answer *, const struct fault *);
 

@@ -1,6 +1,10 @@
-/* STS, API version 2011-06-15: GetCallerIdentity. It says whose the key is that has signed; the signature has
- * been verified before. */
+/* STS, API version 2011-06-15: GetCallerIdentity, which says whose the key is that has signed (the signature
+ * has been verified before); AssumeRole and AssumeRoleWithWebIdentity, which give keys of a role to whom it
+ * trusts. */
+#include "tests/aws-sim/clock.h"
+#include "tests/aws-sim/credentials.h"
 #include "tests/aws-sim/query.h"
+#include "tests/aws-sim/trust.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -69,8 +73,105 @@ static void get_caller_identity(struct call *call)
 	xml_close(xml);
 }
 
+/* ---- roles */
+
+static void assumed_user(struct xml *xml, const struct identity *identity)
+{
+	xml_open(xml, "AssumedRoleUser");
+	xml_text(xml, "AssumedRoleId", identity->user_id);
+	xml_text(xml, "Arn", identity->arn);
+	xml_close(xml);
+}
+
+static void credentials_write(struct xml *xml, const json_t *key)
+{
+	char expires[TIME_SIZE];
+
+	time_write_seconds(number_of(key, "expires"), expires);
+	xml_open(xml, "Credentials");
+	xml_text(xml, "AccessKeyId", text_of(key, "id"));
+	xml_text(xml, "SecretAccessKey", text_of(key, "secret"));
+	xml_text(xml, "SessionToken", text_of(key, "token"));
+	xml_text(xml, "Expiration", expires);
+	xml_close(xml);
+}
+
+static bool session_valid(const char *session)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+=,.@-";
+	size_t length = session ? strlen(session) : 0;
+
+	return length >= 2 && length <= 64 && strspn(session, letters) == length;
+}
+
+/* A new key of the role, in the two answers' common form. */
+static void role_give(struct call *call, const json_t *role, const char *root, const char *result)
+{
+	const char *session = form_value(&call->form, "RoleSessionName");
+	const json_t *key;
+	struct identity identity;
+	struct xml *xml = &call->xml;
+
+	if (!session_valid(session)) {
+		call_error(call, 400, "ValidationError",
+			"Value at 'roleSessionName' failed to satisfy constraint");
+		return;
+	}
+	key = credentials_make(call->sim->state, role, session);
+	if (!key)
+		return;
+	identity = identity_of(
+		key, text_of(state_account(call->sim->state, text_of(role, "account")), "partition"));
+	xml_subject(xml, text_of(role, "arn"));
+	xml_open_root(xml, root, sts_service.namespace);
+	xml_open(xml, result);
+	xml_anchor(xml);
+	assumed_user(xml, &identity);
+	credentials_write(xml, key);
+	xml_close(xml);
+	xml_open(xml, "ResponseMetadata");
+	xml_text(xml, "RequestId", call->request_id);
+	xml_close(xml);
+	xml_close(xml);
+}
+
+static const char *value_of(const struct call *call, const char *name)
+{
+	const char *value = form_value(&call->form, name);
+
+	return value ? value : "";
+}
+
+static void assume_role(struct call *call)
+{
+	const char *arn = value_of(call, "RoleArn");
+	const json_t *role = trust_role(call->sim->state, arn);
+
+	if (role && trust_account(role, call->account, value_of(call, "ExternalId")))
+		role_give(call, role, "AssumeRoleResponse", "AssumeRoleResult");
+	else
+		call_error(call, 403, "AccessDenied",
+			"User: %.100s is not authorized to perform: sts:AssumeRole on resource: %.200s",
+			call->account, arn);
+}
+
+static void assume_role_with_web_identity(struct call *call)
+{
+	const json_t *role = trust_role(call->sim->state, value_of(call, "RoleArn"));
+
+	if (!role)
+		call_error(
+			call, 403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity");
+	else if (!trust_web_token(role, value_of(call, "WebIdentityToken")))
+		call_error(call, 400, "InvalidIdentityToken", "The ID Token provided is not a valid JWT");
+	else
+		role_give(call, role, "AssumeRoleWithWebIdentityResponse", "AssumeRoleWithWebIdentityResult");
+}
+
 static const struct action actions[] = {
 	{ "GetCallerIdentity", get_caller_identity },
+	{ "AssumeRole", assume_role },
+	{ "AssumeRoleWithWebIdentity", assume_role_with_web_identity, .unsigned_too = true },
 	{ 0 },
 };
 

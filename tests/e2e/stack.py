@@ -147,6 +147,7 @@ class Stack:
         self.processes = []
         self.member = self.server = None
         self.addresses = 0
+        self.aws_environment = None  # instead of the account's keys, where the server is to get its own elsewhere
         self.token = secrets.token_hex(16)
         self.pin = "PIN-" + secrets.token_hex(12)
         self.client_key = "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % secrets.token_hex(32)
@@ -273,9 +274,10 @@ class Stack:
         return self.member
 
     def server_environment(self):
-        return {"AWS_ACCESS_KEY_ID": self.account["access_key_id"],
-                "AWS_SECRET_ACCESS_KEY": self.account["secret_access_key"],
-                "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+        own = {"AWS_ACCESS_KEY_ID": self.account["access_key_id"],
+               "AWS_SECRET_ACCESS_KEY": self.account["secret_access_key"]}
+        return {**(own if self.aws_environment is None else self.aws_environment), "http_proxy": "http://127.0.0.1:9",
+                "https_proxy": "http://127.0.0.1:9"}
 
     def start_server(self, wait=True):
         before = len(self.log("server"))

@@ -895,6 +895,86 @@ def sts_says_whose_credentials_they_are(case):
     refused(case.sim.caller_identity(china), 403, "InvalidClientTokenId")
 
 
+def assume_role(case, signer, role="server", account=ACCOUNT, session="somebody", region="us-east-1", **more):
+    body = form(Action="AssumeRole", Version="2011-06-15", RoleArn=f"arn:aws:iam::{account}:role/{role}",
+                RoleSessionName=session, **more)
+    return case.sim.call(signer, "sts", region, body)
+
+
+@test
+def roles_are_assumed_by_whom_they_trust(case):
+    case.sim.control("role", account=ACCOUNT, name="server")
+    case.sim.control("trust", account=ACCOUNT, role="server", accounts=[OTHER_ACCOUNT], external_id="a:/b", ttl=900)
+    answer = assume_role(case, case.other, ExternalId="a:/b")
+    equal((answer.status, answer.headers["Content-Type"]), (200, "text/xml"))
+    equal(answer.xml().tag, "{%s}AssumeRoleResponse" % STS_NAMESPACE)
+    result = "AssumeRoleResult/"
+    arn = only(answer.texts(result + "AssumedRoleUser/Arn"))
+    equal(arn, f"arn:aws:sts::{ACCOUNT}:assumed-role/server/somebody")
+    keys = [only(answer.texts(result + "Credentials/" + name))
+            for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+    end = datetime.datetime.fromisoformat(only(answer.texts(result + "Credentials/Expiration")).replace("Z", "+00:00"))
+    assert 890 < (end - datetime.datetime.now(datetime.timezone.utc)).total_seconds() <= 900, end
+    signer = Signer(*keys)
+    equal(case.sim.caller_identity(signer).texts("GetCallerIdentityResult/Arn"), [arn])
+    made = case.sim.launch(role="server")
+    equal(case.sim.describe(signer).texts("reservationSet/item/instancesSet/item/instanceId"), [made["id"]])
+    for other in (assume_role(case, case.other, ExternalId="a:/c"), assume_role(case, case.other),
+                  assume_role(case, case.signer, ExternalId="a:/b"),
+                  assume_role(case, case.other, role="none", ExternalId="a:/b"),
+                  assume_role(case, case.other, account=OTHER_ACCOUNT, ExternalId="a:/b")):
+        refused(other, 403, "AccessDenied")
+    refused(assume_role(case, case.other, session="a b", ExternalId="a:/b"), 400, "ValidationError")
+    refused(assume_role(case, Signer("AKIAIOSFODNN7EXAMPLE", "x"), ExternalId="a:/b"), 403, "InvalidClientTokenId")
+    refused(case.sim.send(form(Action="AssumeRole", Version="2011-06-15"),
+                          {"Content-Type": "application/x-www-form-urlencoded"}), 403, "MissingAuthenticationToken")
+    for arguments in ({"role": "none"}, {"role": "server", "accounts": "x"}, {"role": "server", "other": 1}):
+        try:
+            case.sim.control("trust", account=ACCOUNT, **arguments)
+        except ControlError as error:
+            assert error.status in (400, 404), error
+        else:
+            raise AssertionError(f"taken: {arguments}")
+
+
+@test
+def a_web_identity_needs_no_signature(case):
+    case.sim.control("role", account=ACCOUNT, name="server")
+
+    def ask(token, role="server"):
+        body = form(Action="AssumeRoleWithWebIdentity", Version="2011-06-15", RoleSessionName="somebody",
+                    RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", WebIdentityToken=token)
+        return case.sim.send(body, {"Content-Type": "application/x-www-form-urlencoded"})
+
+    refused(ask(""), 400, "InvalidIdentityToken")  # it trusts nobody yet
+    case.sim.control("trust", account=ACCOUNT, role="server", web_token="a.b.c")
+    answer = ask("a.b.c")
+    equal((answer.status, answer.xml().tag), (200, "{%s}AssumeRoleWithWebIdentityResponse" % STS_NAMESPACE))
+    refused(ask("a.b.d"), 400, "InvalidIdentityToken")
+    refused(ask("a.b.c", "none"), 403, "AccessDenied")
+
+
+@test
+def a_containers_endpoint_gives_keys_of_its_role(case):
+    case.sim.control("role", account=ACCOUNT, name="server")
+    path = f"/container/{ACCOUNT}/server"
+
+    def ask(token=None, method="GET", where=path):
+        return http_request(case.sim.port, method, where, {"Authorization": token} if token else {})
+
+    equal(ask("").status, 401)
+    case.sim.control("trust", account=ACCOUNT, role="server", container_token="Bearer x")
+    keys = json.loads(ask("Bearer x").body)
+    equal(sorted(keys), ["AccessKeyId", "Expiration", "RoleArn", "SecretAccessKey", "Token"])
+    signer = Signer(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"])
+    equal(case.sim.caller_identity(signer).texts("GetCallerIdentityResult/Arn"),
+          [f"arn:aws:sts::{ACCOUNT}:assumed-role/server/container"])
+    equal([ask().status, ask("Bearer y").status, ask("Bearer x", "POST").status,
+           ask("Bearer x", where=path + "x").status], [401, 401, 405, 404])
+    case.sim.fault("container", "error-500")
+    equal([ask("Bearer x").status, ask("Bearer x").status], [500, 200])
+
+
 @test
 def sts_refuses_in_its_own_form(case):
     made = case.sim.launch(role="web-tier")

@@ -28,7 +28,7 @@ try:
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
     from botocore.exceptions import ClientError
-    from botocore.utils import InstanceMetadataFetcher
+    from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 except ImportError:
     botocore = None
 
@@ -172,6 +172,41 @@ def test_botocore_understands_the_refusals():
     _, credentials = role_credentials(instance())
     tap.equal(code(access_key=credentials.access_key, secret_key=credentials.secret_key, token=credentials.token),
               (400, "Throttling"))
+
+
+def plain_client(**keys):
+    return botocore.session.get_session().create_client("sts", region_name=REGION, endpoint_url=SIM.url, **keys)
+
+
+def test_botocore_assumes_a_role():
+    SIM.control("role", account=ACCOUNT, name="server")
+    SIM.control("trust", account=ACCOUNT, role="server", accounts=[ACCOUNT], external_id="a:/b", web_token="a.b.c")
+    _, own = role_credentials(instance())
+    arn = "arn:aws:iam::%s:role/server" % ACCOUNT
+    sts = plain_client(aws_access_key_id=own.access_key, aws_secret_access_key=own.secret_key,
+                       aws_session_token=own.token)
+    for answer in (sts.assume_role(RoleArn=arn, RoleSessionName="somebody", ExternalId="a:/b"),
+                   sts.assume_role_with_web_identity(RoleArn=arn, RoleSessionName="somebody", WebIdentityToken="a.b.c")):
+        keys = answer["Credentials"]
+        tap.equal(sorted(keys), ["AccessKeyId", "Expiration", "SecretAccessKey", "SessionToken"])
+        assumed = plain_client(aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"],
+                               aws_session_token=keys["SessionToken"]).get_caller_identity()["Arn"]
+        tap.equal((assumed, answer["AssumedRoleUser"]["Arn"]),
+                  ("arn:aws:sts::%s:assumed-role/server/somebody" % ACCOUNT,) * 2)
+    try:
+        sts.assume_role(RoleArn=arn, RoleSessionName="somebody", ExternalId="another")
+    except ClientError as error:
+        tap.equal(error.response["Error"]["Code"], "AccessDenied")
+    else:
+        raise AssertionError("assumed with a wrong external id")
+
+
+def test_botocore_reads_a_containers_endpoint():
+    SIM.control("role", account=ACCOUNT, name="server")
+    SIM.control("trust", account=ACCOUNT, role="server", container_token="Bearer x")
+    found = ContainerMetadataFetcher().retrieve_full_uri(
+        "%s/container/%s/server" % (SIM.url, ACCOUNT), headers={"Authorization": "Bearer x"})
+    assert found["AccessKeyId"].startswith("ASIA"), found
 
 
 def no_botocore():

@@ -1,11 +1,14 @@
-/* Memory runs out at every single allocation of the AWS thread in turn (ours, libcurl's, libxml2's): the
+/* Memory runs out at every single allocation of the AWS thread in turn (ours, libcurl's, libxml2's,
+ * jansson's), with keys from the environment and with those of a role that a container's keys assume: the
  * question gets an answer, never a wrong one, and the next one is served. */
 #include "aws/confirm.h"
 #include "aws/http.h"
 #include "tests/unit/aws_fake.h"
 #include "tests/unit/unit.h"
+#include "verifier/memory.h"
 
 #include <dlfcn.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 /* ---- allocations that fail: these stand before those of the C library (or of the sanitizer) */
@@ -81,11 +84,29 @@ static const char identity[] =
 	"UserId>"
 	"<Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
 
+#define KEY_ID "ASIAIOSFODNN7EXAMPLE"
+#define SECRET "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+
+static const char keys[] = "{\"AccessKeyId\": \"" KEY_ID "\", \"SecretAccessKey\": \"" SECRET
+			   "\", \"Token\": \"t\", \"Expiration\": \"2100-01-01T00:00:00Z\"}";
+
+static const char assumed[] =
+	"<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>"
+	"<AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/r/vouchsafe</Arn></AssumedRoleUser>"
+	"<Credentials><AccessKeyId>" KEY_ID "</AccessKeyId><SecretAccessKey>" SECRET
+	"</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>"
+	"</Credentials></AssumeRoleResult></AssumeRoleResponse>";
+
 static void cloud_answer(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
 {
 	(void)fake;
+	/* what is signed has the keys whole */
+	if (strstr(request->head, "Credential=") && !strstr(request->head, "Credential=" KEY_ID "/"))
+		reply->status = 403;
 	reply->body = strstr(request->body, "Action=DescribeInstances&")   ? instance
 		      : strstr(request->body, "Action=GetCallerIdentity&") ? identity
+		      : strstr(request->body, "Action=AssumeRole&")        ? assumed
+		      : strncmp(request->head, "GET /keys ", 10) == 0      ? keys
 									   : profiles;
 }
 
@@ -119,8 +140,8 @@ static void *scene_run(void *context)
 }
 
 /* Asks once; the allocation of that number fails. */
-static enum outcome ask(
-	struct scene *scene, const struct fake *fake, const struct assertion *assertion, long fail)
+static enum outcome ask(struct scene *scene, const struct fake *fake, const struct assertion *assertion,
+	const char *role, long fail)
 {
 	static const struct caller_proof proof = { "AWS4-HMAC-SHA256 x", "20260102T030405Z", "t", "c.h" };
 	const struct demand demand = { false, false };
@@ -132,6 +153,8 @@ static enum outcome ask(
 	settings->n_accounts = settings->accounts[0].n_regions = 1;
 	strcpy(settings->accounts[0].id, "123456789012");
 	strcpy(settings->accounts[0].regions[0], "us-east-1");
+	strcpy(settings->accounts[0].assume_role, role);
+	strcpy(settings->session, "vouchsafe");
 	strcpy(settings->ec2_endpoint, fake->url);
 	strcpy(settings->iam_endpoint, fake->url);
 	strcpy(settings->sts_endpoint, fake->url);
@@ -155,21 +178,16 @@ static enum outcome ask(
 	return scene->confirmation.outcome;
 }
 
-static void every_allocation(void **state)
+static void every_allocation(const char *role, struct fake *fake)
 {
 	static const struct assertion assertion = { "i-01234567", "", "ip-10-0-0-1.ec2.internal",
 		"r-01234567", "m5.large", "web-tier", "10.0.0.1", "123456789012", "us-east-1" };
 	unsigned served = 0, unserved = 0;
-	struct fake fake;
 	long last = 1;
 
-	(void)state;
-	setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE", 1);
-	setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", 1);
-	fake_open(&fake, cloud_answer, NULL);
 	for (long fail = 1; fail <= last; fail++) {
 		struct scene scene;
-		enum outcome outcome = ask(&scene, &fake, &assertion, fail);
+		enum outcome outcome = ask(&scene, fake, &assertion, role, fail);
 
 		/* a failed allocation may be got over by trying again; a complete answer is then a true one
 		 */
@@ -187,16 +205,48 @@ static void every_allocation(void **state)
 		if (scene.allocations >= fail)
 			last = fail + 1;
 	}
-	fake_close(&fake);
 	print_message("%ld allocations: %u got over, %u answered as trouble\n", last, served, unserved);
 	assert_true(last > 50 && unserved > 5);
+}
+
+static void with_keys_of_the_environment(void **state)
+{
+	struct fake fake;
+
+	(void)state;
+	setenv("AWS_ACCESS_KEY_ID", KEY_ID, 1);
+	setenv("AWS_SECRET_ACCESS_KEY", SECRET, 1);
+	fake_open(&fake, cloud_answer, NULL);
+	every_allocation("", &fake);
+	fake_close(&fake);
+	unsetenv("AWS_ACCESS_KEY_ID");
+	unsetenv("AWS_SECRET_ACCESS_KEY");
+}
+
+static void with_keys_of_a_role(void **state)
+{
+	struct fake fake;
+	char url[96];
+
+	(void)state;
+	fake_open(&fake, cloud_answer, NULL);
+	snprintf(url, sizeof(url), "%s/keys", fake.url);
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+	setenv("HOME", "/nonexistent", 1);
+	every_allocation("arn:aws:iam::123456789012:role/r", &fake);
+	fake_close(&fake);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_allocation),
+		cmocka_unit_test(with_keys_of_the_environment),
+		cmocka_unit_test(with_keys_of_a_role),
 	};
+
+	/* jansson's allocations are watched as in the server; OpenSSL's are not, for it has made one */
+	OPENSSL_free(OPENSSL_malloc(1));
+	assert_false(memory_watch(MEMORY_JSON_PLAIN));
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

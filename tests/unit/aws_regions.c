@@ -111,78 +111,6 @@ static void endpoints_refused(void **state)
 	}
 }
 
-/* ---- our own credentials */
-
-static struct credentials *credentials_with(const char *id, const char *secret, const char *token, char *why)
-{
-	static const char *const names[] = { "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-		"AWS_SESSION_TOKEN" };
-	const char *const values[] = { id, secret, token };
-	struct complaint complaint = { "" };
-	struct credentials *credentials;
-
-	for (int i = 0; i < 3; i++) {
-		if (values[i])
-			setenv(names[i], values[i], 1);
-		else
-			unsetenv(names[i]);
-	}
-	credentials = credentials_from_environment(&complaint);
-	strcpy(why, complaint.text);
-	for (int i = 0; i < 3; i++)
-		unsetenv(names[i]);
-	return credentials;
-}
-
-static void credentials_read(void **state)
-{
-	struct http_signature signature = { 0 };
-	char why[600];
-	struct credentials *credentials = credentials_with(
-		"AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "token==", why);
-
-	(void)state;
-	assert_non_null(credentials);
-	credentials_lend(credentials, &signature);
-	assert_string_equal(signature.access_key_id, "AKIAIOSFODNN7EXAMPLE");
-	assert_string_equal(signature.secret_access_key, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
-	assert_string_equal(signature.session_token, "token==");
-	credentials_free(credentials);
-	credentials = credentials_with("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG", NULL, why);
-	assert_non_null(credentials);
-	credentials_lend(credentials, &signature);
-	assert_string_equal(signature.session_token, "");
-	credentials_free(credentials);
-	credentials_free(NULL);
-}
-
-static void credentials_refused(void **state)
-{
-	static const char id[] = "AKIAIOSFODNN7EXAMPLE", secret[] = "wJalrXUtnFEMI/K7MDENG";
-	static const struct {
-		const char *id, *secret, *token, *named;
-	} cases[] = {
-		{ NULL, secret, NULL, "AWS_ACCESS_KEY_ID is not set" },
-		{ "", secret, NULL, "AWS_ACCESS_KEY_ID is not set" },
-		{ id, NULL, NULL, "AWS_SECRET_ACCESS_KEY is not set" },
-		{ "AKIA IOSFODNN7EXAMPLE", secret, NULL, "AWS_ACCESS_KEY_ID is no" },
-		{ "short", secret, NULL, "AWS_ACCESS_KEY_ID is no" },
-		{ id, "wJalrXUtnFEMI/K7MDENG\n", NULL, "AWS_SECRET_ACCESS_KEY is no" },
-		{ id, "short", NULL, "AWS_SECRET_ACCESS_KEY is no" },
-		{ id, secret, "tok en", "AWS_SESSION_TOKEN is no" },
-		{ id, secret, "tok\r\nX: y", "AWS_SESSION_TOKEN is no" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char why[600];
-
-		assert_null(credentials_with(cases[i].id, cases[i].secret, cases[i].token, why));
-		assert_non_null(strstr(why, cases[i].named));
-		assert_null(strstr(why, "wJalr"));
-	}
-}
-
 static void forms(void **state)
 {
 	struct form form = { 0 };
@@ -220,8 +148,6 @@ int main(void)
 		cmocka_unit_test(with_certificates),
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(endpoints_refused),
-		cmocka_unit_test(credentials_read),
-		cmocka_unit_test(credentials_refused),
 		cmocka_unit_test(forms),
 		cmocka_unit_test(pauses),
 	};

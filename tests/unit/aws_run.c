@@ -905,9 +905,9 @@ static void refused_at_open(void **state)
 	environment_set();
 	settings_set(settings, "");
 	settings->n_accounts = 2;
-	open_refused(settings, "exactly one account");
+	open_refused(settings, "assume_role");
 	settings->n_accounts = 0;
-	open_refused(settings, "exactly one account");
+	open_refused(settings, "at least one account");
 	settings_set(settings, "");
 	strcpy(settings->accounts[0].regions[1], "us-west-9");
 	open_refused(settings, "us-west-9");

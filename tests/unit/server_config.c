@@ -98,11 +98,71 @@ static void mistakes(void **state)
 	assert_refused("\"node\"", "\"node\": \"a\", \"node\"", "2:", "not valid JSON");
 }
 
-/* A setting of the design that this version does not enforce yet. */
-static void not_enforced(void **state)
+#define ACCOUNT "\"123456789012\": { \"regions\": [\"us-east-1\"] }"
+#define OTHER "\"210987654321\": { \"regions\": [\"us-east-1\"]"
+#define ROLE "\"arn:aws:iam::210987654321:role/path/vouchsafe\""
+
+/* Several accounts: all but one by a role of their own. */
+static void accounts(void **state)
 {
+	static struct config config;
+	struct complaint complaint = { "" };
+
 	(void)state;
-	assert_refused("\"regions\"", "\"assume_role\": \"arn\", \"regions\"", "5:", "no such setting");
+	assert_true(load_changed(ACCOUNT,
+		ACCOUNT ", " OTHER ", \"assume_role\": " ROLE ", \"external_id\": \"a:/b\" }", &config,
+		&complaint));
+	assert_int_equal(config.aws.n_accounts, 2);
+	assert_string_equal(config.aws.accounts[0].assume_role, "");
+	assert_string_equal(config.aws.accounts[1].id, "210987654321");
+	assert_string_equal(
+		config.aws.accounts[1].assume_role, "arn:aws:iam::210987654321:role/path/vouchsafe");
+	assert_string_equal(config.aws.accounts[1].external_id, "a:/b");
+	assert_string_equal(config.aws.session, "vouchsafe-rp-1");
+	assert_true(load_changed(ACCOUNT, OTHER ", \"assume_role\": " ROLE " }", &config, &complaint));
+	assert_int_equal(config.aws.n_accounts, 1);
+}
+
+static void assert_account_refused(const char *members, const char *words)
+{
+	char to[2048];
+
+	snprintf(to, sizeof(to), ACCOUNT ", " OTHER "%s }", members);
+	assert_refused(ACCOUNT, to, "5:", words);
+}
+
+static void accounts_mistaken(void **state)
+{
+	static const char *const roles[] = { "arn", "arn:aws:iam::123456789012:role/vouchsafe",
+		"arn:aws-cn:iam::210987654321:role/vouchsafe", "arn:aws:sts::210987654321:role/vouchsafe",
+		"arn:aws:iam::210987654321:user/vouchsafe", "arn:aws:iam::210987654321:role/",
+		"arn:aws:iam::210987654321:role/a b", "arn:aws:iam::210987654321:role/a b/c",
+		"arn:aws:iam::210987654321:role/a/b*", "arn:aws:iam::210987654321:rolex/a",
+		"arn:aws:iam::210987654321:role/"
+		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm" };
+	static const char *const ids[] = { "a", "a b", "a\\nb", "ab*", "\u00fc\u00fc" };
+	char members[512];
+	size_t i;
+
+	(void)state;
+	assert_account_refused("", "belong to one account, as 123456789012 is");
+	assert_account_refused(", \"external_id\": \"abc\"", "goes together with");
+	assert_account_refused(", \"assume_role\": 1", "assume_role");
+	assert_account_refused(", \"role\": " ROLE, "no such setting");
+	for (i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+		snprintf(members, sizeof(members), ", \"assume_role\": \"%s\"", roles[i]);
+		assert_account_refused(members, "arn:aws:iam::210987654321:role/NAME");
+	}
+	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		snprintf(members, sizeof(members), ", \"assume_role\": " ROLE ", \"external_id\": \"%s\"",
+			ids[i]);
+		assert_account_refused(members, "not an external id");
+	}
+	assert_refused(ACCOUNT,
+		"\"210987654321\": { \"regions\": [\"us-east-1\", \"cn-north-1\"], \"assume_role\": " ROLE
+		" }",
+		"5:", "several partitions");
+	assert_refused(ACCOUNT, "", "5:", "1 to 64 accounts");
 }
 
 static void limits(void **state)
@@ -526,7 +586,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_one),
 		cmocka_unit_test(mistakes),
-		cmocka_unit_test(not_enforced),
+		cmocka_unit_test(accounts),
+		cmocka_unit_test(accounts_mistaken),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(tls),
 		cmocka_unit_test(tls_settings),
