@@ -70,7 +70,7 @@ help: ## this list
 
 all: programs ## build vouchsafed, vouchsafe-vault, vouchsafe-agent and vouchsafe
 programs: $(BINARIES)
-tools: $(BUILD)/aws-sim $(BUILD)/fault/shim.so $(BUILD)/fault/pkcs11.so $(BUILD)/attacks/clock.so
+tools: $(BUILD)/aws-sim $(BUILD)/bench/load $(BUILD)/fault/shim.so $(BUILD)/fault/pkcs11.so $(BUILD)/attacks/clock.so
 
 define program
 $(BUILD)/$(1): $$($(1)_o)
@@ -101,6 +101,20 @@ $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# ---- what measures (bench/): a load generator, which tests use too, and the parts of a release alone
+bench_load_o := $(patsubst %,$(BUILD)/obj/%.o,bench/load bench/exchange bench/summary agent/pace aws/http_curl)
+$(BUILD)/bench/load: $(bench_load_o)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ -lcurl -ljansson -lssl -lcrypto
+
+bench_parts_o := $(patsubst %,$(BUILD)/obj/bench/%.o,parts hello commit seal) $(filter-out %/freed.o,$(verifier_o)) $(aws_o) \
+	$(policy_o) $(store_o) $(vault_client_o) $(filter-out $(vault_client_o),$(member_lib_o)) $(BUILD)/obj/server/tls.o $(server_config_o)
+$(BUILD)/bench/parts: $(bench_parts_o)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(UNIT_LIBS)
 
 # ---- unit tests: tests/unit/<folder>_<what>.c, each a program of its own, linked with what its folder may see
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_*.c))
@@ -217,9 +231,9 @@ lint: packages-lint ## formatting, cppcheck, the include table, shellcheck
 format: ## lay out the source as .clang-format says
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-bench: packages ## what one release costs (CPU of server and member, waiting time)
-	@$(MAKE) --no-print-directory -s programs tools
-	@BUILD=$(BUILD) bench/release
+bench: packages-test ## what releases cost, in storms too, held against the design; ONLY="storm waiting" AGENTS=10000
+	@$(MAKE) --no-print-directory -s -j2 programs tools $(BUILD)/bench/parts
+	@BUILD=$(BUILD) bench/bench $(ONLY)
 
 packages:
 	@$(INSTALL) $(PACKAGES_BUILD)

@@ -5,12 +5,14 @@
  *   account    id, [partition, access_key_id, secret_access_key, session_token, user]; again: one more key
  *   role       account, name, [path, profiles: list of name and path]; without: one of the role's name
  *   launch     account, region, [id, role | profile, launch_template, auto_scaling_group, and members]
+ *   fleet      launch: what all have in common; instances: list of what each has of its own
  *   stop       instance
  *   start      instance, [launch_time, public_address, state]
  *   terminate  instance, [forget]
  *   set        instance, [role | profile, and members]: exactly what is named
  *   instances  [account, region, instance]
  *   fault      action, mode, [times: 1, or -1 for ever; instance, delay_ms, field, value]; or clear
+ *   throttle   [size, per_second, delay_ms]: AWS's bucket and pace; without: none
  *   counters   [reset]
  *   last       action: its last request as it came, whether it was answered or refused
  *   credentials  instance: those that it has now of its role
@@ -44,6 +46,7 @@ static const struct verb {
 	{ "account", account_add, true },
 	{ "role", role_add, true },
 	{ "launch", instance_launch, true },
+	{ "fleet", instance_fleet, true },
 	{ "stop", instance_stop, true },
 	{ "start", instance_start, true },
 	{ "terminate", instance_terminate, true },
@@ -62,6 +65,8 @@ static json_t *verb_perform(
 {
 	if (!strcmp(name, "fault"))
 		return fault_control(&sim->faults, arguments, refusal);
+	if (!strcmp(name, "throttle"))
+		return throttle_control(&sim->throttle, arguments, refusal);
 	if (!strcmp(name, "counters"))
 		return count_control(sim->counters, arguments, refusal);
 	if (!strcmp(name, "last"))

@@ -16,6 +16,7 @@ struct filter {
 	const char *name;
 	unsigned n;
 	const char *values[VALUES_MAX];
+	json_t *plain; /* all values as members, where none is a pattern: owned */
 };
 
 struct question {
@@ -267,19 +268,46 @@ static bool wildcard_match(const char *pattern, const char *text)
 	return !*pattern;
 }
 
-static bool filters_match(const struct question *question, const char *name, const char *text)
+/* 200 ids against 10,000 instances are two million comparisons: where no value is a pattern, a look-up does.
+ */
+static void filters_index(struct question *question)
 {
 	for (unsigned i = 0; i < question->n_filters; i++) {
-		const struct filter *filter = &question->filters[i];
-		unsigned value = 0;
+		struct filter *filter = &question->filters[i];
 
-		if (strcmp(filter->name, name) != 0)
-			continue;
-		while (value < filter->n && !wildcard_match(filter->values[value], text))
-			value++;
-		if (value == filter->n)
-			return false;
+		filter->plain = json_object();
+		for (unsigned value = 0; value < filter->n; value++)
+			if (strpbrk(filter->values[value], "*?\\") ||
+				!set_member(filter->plain, filter->values[value], json_true())) {
+				json_decref(filter->plain);
+				filter->plain = NULL;
+				break;
+			}
 	}
+}
+
+static void question_free(struct question *question)
+{
+	for (unsigned i = 0; i < question->n_filters; i++)
+		json_decref(question->filters[i].plain);
+	free(question);
+}
+
+static bool filter_matches(const struct filter *filter, const char *text)
+{
+	if (filter->plain)
+		return json_object_get(filter->plain, text) != NULL;
+	for (unsigned value = 0; value < filter->n; value++)
+		if (wildcard_match(filter->values[value], text))
+			return true;
+	return false;
+}
+
+static bool filters_match(const struct question *question, const char *name, const char *text)
+{
+	for (unsigned i = 0; i < question->n_filters; i++)
+		if (!strcmp(question->filters[i].name, name) && !filter_matches(&question->filters[i], text))
+			return false;
 	return true;
 }
 
@@ -433,6 +461,7 @@ static void describe_instances(struct call *call)
 	}
 	if (!question_read(call, question))
 		goto out;
+	filters_index(question);
 	if (!instances_select(call, question, &selection)) {
 		call_error(call, 500, "InternalError", "An internal error has occurred");
 		goto out;
@@ -443,7 +472,7 @@ static void describe_instances(struct call *call)
 		call_error(call, 500, "InternalError", "An internal error has occurred");
 out:
 	free(selection.shown);
-	free(question);
+	question_free(question);
 }
 
 static const struct action actions[] = {

@@ -5,6 +5,8 @@
 
 /* The verbs of the control API: a new reference to the whole instance (or the list), or NULL and *refusal. */
 json_t *instance_launch(struct state *, const json_t *arguments, struct refusal *);
+/* Many launches in one call (fleet.c): `launch`, and for each of `instances` what it has of its own. */
+json_t *instance_fleet(struct state *, const json_t *arguments, struct refusal *);
 json_t *instance_stop(struct state *, const json_t *arguments, struct refusal *);
 json_t *instance_start(struct state *, const json_t *arguments, struct refusal *);
 json_t *instance_terminate(struct state *, const json_t *arguments, struct refusal *);

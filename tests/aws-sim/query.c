@@ -97,15 +97,19 @@ static bool request_is_form(const struct request *request)
 	       (given[strlen(type)] == '\0' || given[strlen(type)] == ';' || given[strlen(type)] == ' ');
 }
 
-/* Instead of the answer, where a fault says so. */
-static bool call_fails(struct call *call)
+static void call_throttle(struct call *call)
 {
 	const struct service *service = call->service;
 
+	call_error(call, service->throttled_status, service->throttled_code, "%s", service->throttled_text);
+}
+
+/* Instead of the answer, where a fault says so. */
+static bool call_fails(struct call *call)
+{
 	switch (call->fault.mode) {
 	case FAULT_THROTTLE:
-		call_error(call, service->throttled_status, service->throttled_code, "%s",
-			service->throttled_text);
+		call_throttle(call);
 		return true;
 	case FAULT_ERROR_500:
 		call_error(call, 500, "InternalError", "An internal error has occurred");
@@ -158,6 +162,10 @@ static void call_perform(struct call *call)
 
 	if (!operation_exists(call))
 		return;
+	if (!throttle_admits(&call->sim->throttle, call->account, call->region, call->service->scope)) {
+		call_throttle(call);
+		return;
+	}
 	fault_take(&call->sim->faults, call->action->name, call_concerns, call, &call->fault);
 	if (call_fails(call))
 		return;
@@ -216,6 +224,7 @@ static void call_finish(struct call *call)
 	answer->body = call->xml.out;
 	answer_header(answer, "x-amzn-RequestId", call->request_id);
 	answer_spoil(answer, &call->fault);
+	answer->delay_ms += call->sim->throttle.delay_ms;
 	count_call(call->sim->counters, call->action ? call->action->name : "unknown",
 		call->fault.mode == FAULT_NONE ? call->outcome : fault_mode_name(call->fault.mode),
 		call->ids);

@@ -5,6 +5,7 @@
 #include "tests/aws-sim/fault.h"
 #include "tests/aws-sim/http.h"
 #include "tests/aws-sim/state.h"
+#include "tests/aws-sim/throttle.h"
 
 #include <pthread.h>
 
@@ -12,6 +13,7 @@ struct sim {
 	pthread_mutex_t lock;
 	struct state *state;
 	struct faults faults;
+	struct throttle throttle;
 	json_t *counters;
 	json_t *last; /* action -> its last request */
 	bool any_clock; /* do not refuse a signature for its date */

@@ -259,6 +259,18 @@ class AwsSim:
     def launch(self, account="123456789012", region="us-east-1", **arguments):
         return self.control("launch", account=account, region=region, **arguments)
 
+    def fleet(self, owns, account="123456789012", region="us-east-1", **arguments):
+        """Launches one instance for each of `owns`, which is what it has of its own; all of them, in that order."""
+        launched, common = [], dict(account=account, region=region, **arguments)
+        for i in range(0, len(owns), 5000):
+            launched += self.control("fleet", launch=common, instances=owns[i:i + 5000])["instances"]
+        return launched
+
+    def throttle(self, size=100, per_second=20, delay_ms=0):
+        """From now on calls are paced as AWS paces them for an account and region, and answered that late; size 0:
+        they are not."""
+        return self.control("throttle", size=size, per_second=per_second, delay_ms=delay_ms)
+
     def fault(self, action, mode, **arguments):
         return self.control("fault", action=action, mode=mode, **arguments)
 

@@ -127,6 +127,56 @@ def launch_makes_up_what_is_not_said(case):
 
 
 @test
+def a_fleet_is_launched_in_one_call(case):
+    made = case.sim.fleet([{"address": f"127.0.2.{n}"} for n in range(1, 231)], role="web-tier", tags={"a": "b"})
+    equal([i["address"] for i in made], [f"127.0.2.{n}" for n in range(1, 231)])
+    equal(len({i["id"] for i in made}), 230)
+    equal(only(case.sim.control("instances", instance=made[7]["id"])["instances"]), made[7])
+    equal({i["profile_arn"] for i in made}, {f"arn:aws:iam::{ACCOUNT}:instance-profile/web"})
+    asked = [i["id"] for i in made[30:]]
+    equal(sorted(case.ids(**filters(("instance-id", asked)))), sorted(asked))
+    refused_one = raises(ControlError, case.sim.fleet, [{"address": "127.0.3.1"}, {"address": "127.0.2.1"}])
+    equal(refused_one.status, 409)
+    equal(len(case.sim.control("instances")["instances"]), 231)  # who came before it is there
+    for arguments in ({}, {"launch": {}}, {"launch": [], "instances": []}, {"launch": {}, "instances": ["x"]},
+                      {"launch": {}, "instances": [], "more": 1}):
+        equal(raises(ControlError, case.sim.control, "fleet", **arguments).status, 400, arguments)
+
+
+@test
+def a_bucket_for_each_account_region_and_service(case):
+    case.sim.throttle(size=3, per_second=1)
+    began = time.monotonic()
+    answers = [case.sim.describe(case.signer) for _ in range(5)]
+    took = time.monotonic() - began
+    good = [a.status for a in answers].count(200)
+    assert 3 <= good <= 3 + took, (good, took)
+    refused(answers[-1], 503, "RequestLimitExceeded")
+    equal(case.sim.describe(case.other).status, 200)
+    equal(case.sim.describe(case.signer, region="eu-central-1").status, 200)
+    equal(case.sim.profiles_for_role(case.signer, "web-tier").status, 200)
+    outcomes = case.sim.counters()["DescribeInstances"]["outcomes"]
+    equal(outcomes["RequestLimitExceeded"], 5 - good)
+    until = time.monotonic() + 10  # tokens come back, and a refused call has taken none
+    while case.sim.describe(case.signer).status != 200:
+        assert time.monotonic() < until, "no token came back"
+    case.sim.throttle(size=0)
+    equal({case.sim.describe(case.signer).status for _ in range(5)}, {200})
+    equal(raises(ControlError, case.sim.throttle, size=-1).status, 400)
+
+
+@test
+def answers_take_their_time(case):
+    case.sim.throttle(size=0, delay_ms=200)
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        equal({a.status for a in pool.map(lambda _: case.sim.describe(case.signer), range(4))}, {200})
+    took = time.monotonic() - began
+    assert took >= 0.2, took
+    case.sim.throttle(size=0)
+
+
+@test
 def control_refuses_what_it_does_not_know(case):
     made = case.sim.launch(address="127.0.1.5")
     for status, verb, arguments in (
