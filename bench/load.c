@@ -1,13 +1,13 @@
 /* A load generator: agents that ask for their releases, each from an address of its own, on one thread.
  *
- *   load --port N --bodies FILE [--clients N] [--tls] [--fresh] [--path /v1/releases] [--seconds N]
+ *   load --port N --bodies FILE [--clients N] [--tls] [--fresh] [--ramp SECONDS] [--seconds N]
  *
  * FILE has a line for each agent: its address, a blank, the body. Client c of n is the agents c, c + n, c +
  * 2n,
  * ... one after the other, and keeps its connection while the address is the same, unless --fresh. Without
- * --clients there are as many as agents: all at once, a storm. An agent waits as vouchsafe-agent does
- * (agent/pace.h): not less than Retry-After, and jitter. It is served by 200; 429, 5xx and a lost connection
- * are tried again; everything else is final.
+ * --clients there are as many as agents: all at once, a storm. With --ramp they begin one after the other
+ * within that time. An agent waits as vouchsafe-agent does (agent/pace.h): not less than Retry-After, and
+ * jitter. It is served by 200; 429, 5xx and a lost connection are tried again; everything else is final.
  *
  * Lines of JSON on standard output: {"sent": N} once each agent has sent its first request whole, and in the
  * end the summary. Must not be what is measured: `cpu` is the share of a core that it used itself, in all and
@@ -186,10 +186,12 @@ static int wait_ms(const struct load *load)
 static void run(struct load *load)
 {
 	struct epoll_event events[EVENTS];
+	long long began = monotonic_now();
 
 	load->next_due = 0;
 	for (size_t i = 0; i < load->n_clients; i++)
-		load->clients[i].due = 1;
+		load->clients[i].due =
+			load->ramp ? began + load->ramp * (long long)i / (long long)load->n_clients : 1;
 	while (load->n_over < load->n_agents && monotonic_now() < load->deadline) {
 		int n;
 
@@ -204,7 +206,7 @@ static void run(struct load *load)
 /* ---- setting up */
 
 /* A line: address, blank, body. */
-static bool agent_read(struct load *load, struct agent *agent, char *line, size_t length)
+static bool agent_read(struct agent *agent, char *line, size_t length)
 {
 	char *body = memchr(line, ' ', length);
 	int size;
@@ -214,9 +216,10 @@ static bool agent_read(struct load *load, struct agent *agent, char *line, size_
 	*body++ = '\0';
 	length -= (size_t)(body - line);
 	size = asprintf(&agent->request,
-		"POST %s HTTP/1.1\r\nHost: vouchsafe\r\nContent-Type: application/json\r\nContent-Length: "
+		"POST /v1/releases HTTP/1.1\r\nHost: vouchsafe\r\nContent-Type: "
+		"application/json\r\nContent-Length: "
 		"%zu\r\n\r\n%.*s",
-		load->path, length, (int)length, body);
+		length, (int)length, body);
 	agent->length = (size_t)size;
 	return size > 0 && inet_pton(AF_INET, line, &agent->source) == 1;
 }
@@ -239,7 +242,7 @@ static bool agents_read(struct load *load, const char *path)
 			room += 4096;
 		}
 		load->agents[load->n_agents] = (struct agent){ 0 };
-		good = agent_read(load, &load->agents[load->n_agents++], line, (size_t)length - 1);
+		good = agent_read(&load->agents[load->n_agents++], line, (size_t)length - 1);
 	}
 	good = good && load->n_agents > 0 && feof(file);
 	free(line);
@@ -291,7 +294,7 @@ static bool options_read(int argc, char **argv, struct options *options, struct 
 {
 	static const struct option known[] = { { "port", required_argument, NULL, 'p' },
 		{ "bodies", required_argument, NULL, 'b' }, { "clients", required_argument, NULL, 'c' },
-		{ "seconds", required_argument, NULL, 's' }, { "path", required_argument, NULL, 'P' },
+		{ "seconds", required_argument, NULL, 's' }, { "ramp", required_argument, NULL, 'r' },
 		{ "tls", no_argument, NULL, 't' }, { "fresh", no_argument, NULL, 'f' }, { 0 } };
 	int option;
 
@@ -304,8 +307,8 @@ static bool options_read(int argc, char **argv, struct options *options, struct 
 			options->clients = strtoul(optarg, NULL, 10);
 		else if (option == 's')
 			options->seconds = strtoul(optarg, NULL, 10);
-		else if (option == 'P')
-			load->path = optarg;
+		else if (option == 'r')
+			load->ramp = (long long)strtoul(optarg, NULL, 10) * second;
 		else if (option == 't')
 			options->tls = true;
 		else if (option == 'f')
@@ -330,14 +333,14 @@ static void load_clear(struct load *load)
 
 int main(int argc, char **argv)
 {
-	static struct load load = { .path = "/v1/releases", .server.epoll = -1 };
+	static struct load load = { .server.epoll = -1 };
 	struct options options = { .seconds = 120 };
 	long long began;
 	double cpu;
 	bool good;
 
 	if (!options_read(argc, argv, &options, &load)) {
-		fputs("usage: load --port N --bodies FILE [--clients N] [--tls] [--fresh] [--path P] "
+		fputs("usage: load --port N --bodies FILE [--clients N] [--tls] [--fresh] [--ramp N] "
 		      "[--seconds N]\n",
 			stderr);
 		return 64;

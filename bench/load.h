@@ -22,11 +22,11 @@ struct client {
 
 struct load {
 	struct exchange_server server;
-	const char *path;
 	size_t n_agents, n_clients, n_over, n_sent;
 	struct agent *agents;
 	struct client *clients;
 	bool fresh;
+	long long ramp; /* nanoseconds within which all begin; 0: at once */
 	long long deadline, next_due; /* next_due: no client is due before it */
 	unsigned long statuses[STATUS_MAX], lost, without_retry_after, tries, connections;
 	double cpu_peak; /* share of a core, in the busiest second */
