@@ -23,6 +23,8 @@ enum {
 	SIDE_BY_SIDE_MAX = 8, /* calls of one group */
 	LINGER_MS = 5, /* how long to wait for others, with a full bucket */
 	LINGER_MOST_MS = 100, /* and with an empty one */
+	LINGER_STORM_MS = 150, /* and after a call for STORM_IDS or more: in a storm calls are for hundreds */
+	STORM_IDS = 100,
 	PLENTY = 500, /* thousandths of the bucket: above it a lone question does not wait for others */
 	ASKS_MAX = 4, /* for an instance that EC2 does not show yet */
 	AGAIN_MS = 400, /* until it is asked for again; then twice as long, and so on */
@@ -41,6 +43,7 @@ struct group {
 	struct question_queue again[ASKS_MAX];
 	unsigned under_way; /* batches, without the halves of split ones */
 	unsigned failures; /* in a row */
+	unsigned n_ids; /* of the last call: how dense they come */
 	long long not_before;
 	struct bucket bucket;
 };
@@ -510,14 +513,18 @@ static long long again_next(const struct group *group)
 	return next;
 }
 
-/* The emptier the bucket, the longer one waits for company: so that tokens are there when a storm goes on. */
+/* The emptier the bucket, and the more came together the last time, the longer one waits for company: so that
+ * tokens are there when a storm goes on. */
 static long long group_linger(const struct group *group, long long now)
 {
 	unsigned level = bucket_level(&group->bucket, now);
+	unsigned dense = group->n_ids < STORM_IDS ? group->n_ids : STORM_IDS;
+	long long low = (LINGER_MOST_MS - LINGER_MS) * (1000LL - level) / 1000;
+	long long storm = (LINGER_STORM_MS - LINGER_MS) * (long long)dense / STORM_IDS;
 
 	if (level >= PLENTY && group->under_way == 0)
 		return 0;
-	return (LINGER_MS + (LINGER_MOST_MS - LINGER_MS) * (1000LL - level) / 1000) * MILLISECOND;
+	return (LINGER_MS + (low > storm ? low : storm)) * MILLISECOND;
 }
 
 /* When the group's next call goes out, if nobody else comes; LLONG_MAX: nobody waits, or too many calls are
@@ -557,6 +564,7 @@ static void group_send(struct batches *batches, struct group *group, long long n
 	group->since = now;
 	while (batch->n_ids < EC2_IDS_MAX && (again = again_due(group, now)))
 		batch_fill_one(batch, again);
+	group->n_ids = batch->n_ids;
 	if (batch->n_ids == 0)
 		batch_free(batch); /* all had been answered */
 	else

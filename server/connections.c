@@ -17,7 +17,7 @@ enum { DESCRIPTORS_MOST = 1 << 17, NONE = -1 };
 #define MILLISECOND 1000000LL
 
 struct row {
-	bool open, attributed;
+	bool open, attributed, head;
 	enum connection_phase phase;
 	int before, after; /* in the phase's list */
 	struct in_addr address;
@@ -108,8 +108,14 @@ static void row_clear(struct connections *c, int fd)
 	list_remove(c, fd);
 	if (row->attributed)
 		addresses_give(c->addresses, row->address);
-	*row = (struct row){ 0 };
+	c->counts.heads -= row->head;
 	c->counts.open--;
+	*row = (struct row){ 0 };
+}
+
+static bool heads_full(const struct connections *c)
+{
+	return c->settings.heads_most && c->counts.heads >= c->settings.heads_most;
 }
 
 /* ---- for everyone */
@@ -119,7 +125,7 @@ bool connections_full(struct connections *c)
 	bool full;
 
 	pthread_mutex_lock(&c->lock);
-	full = c->counts.open >= c->settings.most;
+	full = c->counts.open >= c->settings.most || heads_full(c);
 	pthread_mutex_unlock(&c->lock);
 	return full;
 }
@@ -131,7 +137,8 @@ bool connections_enter(struct connections *c, int fd)
 	pthread_mutex_lock(&c->lock);
 	if (c->rows[fd].open)
 		row_clear(c, fd);
-	c->rows[fd].open = true;
+	c->rows[fd].open = c->rows[fd].head = true;
+	c->counts.heads++;
 	c->counts.open++;
 	c->counts.accepted++;
 	pthread_mutex_unlock(&c->lock);
@@ -158,6 +165,10 @@ void connections_phase(struct connections *c, int fd, enum connection_phase phas
 	if (c->rows[fd].open) {
 		list_remove(c, fd);
 		list_append(c, fd, phase);
+		if (phase != CONNECTION_HEAD && c->rows[fd].head) {
+			c->rows[fd].head = false;
+			c->counts.heads--;
+		}
 	}
 	pthread_mutex_unlock(&c->lock);
 }
@@ -183,7 +194,10 @@ void connections_sweep(struct connections *c, long long now)
 
 	pthread_mutex_lock(&c->lock);
 	for (phase = 0; phase < CONNECTION_PHASES; phase++) {
-		while (c->first[phase] != NONE && c->rows[c->first[phase]].deadline <= now) {
+		bool hurry = phase == CONNECTION_HEAD && heads_full(c);
+		long long spared = hurry ? c->settings.patience_ms[phase] * MILLISECOND / 2 : 0;
+
+		while (c->first[phase] != NONE && c->rows[c->first[phase]].deadline - spared <= now) {
 			int fd = c->first[phase];
 
 			/* under the lock: it cannot be closed, and its number be another's, meanwhile; what

@@ -23,12 +23,13 @@ enum connection_phase {
 
 struct connections_settings {
 	size_t most; /* at once */
+	size_t heads_most; /* of them, before their first head is there; 0: as many as there are */
 	unsigned per_address;
 	long long patience_ms[CONNECTION_PHASES]; /* for each phase */
 };
 
 struct connection_counts {
-	size_t open;
+	size_t open, heads; /* heads: have not come to the end of their first head yet */
 	unsigned long accepted, over_share; /* over_share: turned away, its address had its share */
 	unsigned long expired[CONNECTION_PHASES];
 };
@@ -48,8 +49,8 @@ bool connections_attribute(struct connections *, int fd, struct in_addr);
 void connections_phase(struct connections *, int fd, enum connection_phase);
 /* Before its descriptor is closed; again: nothing. True: there was no room, and now there is. */
 bool connections_leave(struct connections *, int fd);
-/* Shuts the sockets of those whose deadline has passed; whoever reads from one finds its end. `now`:
- * CLOCK_MONOTONIC nanoseconds. */
+/* Shuts the sockets of those whose deadline has passed; whoever reads from one finds its end. Where there are
+ * as many first heads as may be, half of their time has to do. `now`: CLOCK_MONOTONIC nanoseconds. */
 void connections_sweep(struct connections *, long long now);
 void connections_count(struct connections *, struct connection_counts *);
 

@@ -57,8 +57,7 @@ struct call {
 	struct MHD_Connection *connection;
 	int fd;
 	const char *raw; /* where libmicrohttpd has the target, until the first handler call is over */
-	char target[TARGET_MAX]; /* as it stood there at first */
-	bool target_too_long;
+	char *target; /* as it stood there at first; "" where it is longer than TARGET_MAX */
 	bool seen; /* the first handler call is over */
 	bool close; /* nothing behind this request may be interpreted */
 	bool shared; /* one agent's of many that come by a proxy's connections */
@@ -95,8 +94,11 @@ static void *call_begin(void *cls, const char *target, struct MHD_Connection *co
 	call->fd = descriptor(connection);
 	call->raw = target;
 	call->close = listener->tls != NULL; /* poll's cost grows with those who only stay */
-	call->target_too_long = strlen(target) >= sizeof(call->target);
-	snprintf(call->target, sizeof(call->target), "%s", target);
+	call->target = strdup(strlen(target) < TARGET_MAX ? target : "");
+	if (!call->target) {
+		free(call);
+		return NULL;
+	}
 	__atomic_add_fetch(&listener->busy, 1, __ATOMIC_RELAXED);
 	return call;
 }
@@ -141,6 +143,7 @@ static void call_end(
 		call->request->free(call->request);
 	}
 	__atomic_sub_fetch(&call->listener->busy, 1, __ATOMIC_RELEASE);
+	free(call->target);
 	free(call->body);
 	free(call);
 }
@@ -229,7 +232,7 @@ static const char *call_authorize(struct call *call, const struct head *head)
 /* NULL, or the reason code to refuse with. */
 static const char *call_guard(struct call *call, const struct head *head, const struct target *target)
 {
-	if (head->refused || call->target_too_long || !call_attribute(call, &head->forwarded))
+	if (head->refused || !call_attribute(call, &head->forwarded))
 		return REASON_MALFORMED;
 	if (head->length > REQUEST_BODY_MAX)
 		return REASON_TOO_LARGE;
@@ -313,7 +316,7 @@ static enum MHD_Result call_open(struct call *call, const char *method, const ch
 	if (!request_begin(call, request))
 		return MHD_NO;
 	strcpy(request->part, target.part);
-	snprintf(request->query, sizeof(request->query), "%s", target.query);
+	request->query = target.query;
 	head_take(call, method, version, &head);
 	connections_phase(call->listener->connections, call->fd, CONNECTION_BODY);
 	refusal = call_guard(call, &head, &target);

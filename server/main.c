@@ -40,6 +40,7 @@ enum {
 	SUMMARY_MS = 10000,
 	API_CONNECTIONS_MOST = 40000,
 	OPS_CONNECTIONS_MOST = 512,
+	HANDSHAKES_MOST = 1024, /* they go on side by side: more would all be late together */
 	OPS_PER_ADDRESS = 64,
 	PATIENCE_MS = 10000, /* for a head, and for a body, where `deadline` is not shorter */
 	DESCRIPTORS_KEPT =
@@ -351,6 +352,7 @@ static bool connections_start(struct program *p, struct complaint *complaint)
 	long long deadline = p->config.deadline_ms;
 	long long patience = deadline < PATIENCE_MS ? deadline : PATIENCE_MS;
 	struct connections_settings settings = { .most = connections_allowed(API_CONNECTIONS_MOST),
+		.heads_most = p->config.tls.certificate[0] ? HANDSHAKES_MOST : 0,
 		.per_address = p->config.per_address,
 		.patience_ms = { [CONNECTION_HEAD] = patience,
 			[CONNECTION_BODY] = patience,
@@ -358,6 +360,7 @@ static bool connections_start(struct program *p, struct complaint *complaint)
 
 	p->server.api_connections = connections_new(&settings);
 	settings.most = OPS_CONNECTIONS_MOST;
+	settings.heads_most = 0;
 	settings.per_address = OPS_PER_ADDRESS;
 	p->server.ops_connections = connections_new(&settings);
 	return (p->server.api_connections && p->server.ops_connections) ||

@@ -35,7 +35,7 @@ struct request {
 	long long now_us; /* the wall clock, read once */
 	long long began; /* the monotonic clock at the same moment */
 	char part[UUID_SIZE]; /* the {id} of the path, "" where the route has none */
-	char query[TARGET_MAX]; /* behind the '?', raw */
+	const char *query; /* behind the '?', raw; "" where there is none; the call's */
 	const struct audit_access *access; /* who asks; NULL: nobody of audit_access */
 	unsigned roles; /* bits of enum access_role that the caller has */
 	struct bytes body; /* owned by the call */
