@@ -181,6 +181,45 @@ static void rooms_and_leaving(void **state)
 	world_close(&w);
 }
 
+/* First heads have a number of their own: while it is reached nobody is let in, and those who are slow have
+ * half of their time. */
+static void attack_37_so_many_handshakes_at_once(void **state)
+{
+	const struct connections_settings settings = { .most = 100,
+		.heads_most = 2,
+		.per_address = SHARE,
+		.patience_ms = { [CONNECTION_HEAD] = 1000, [CONNECTION_BODY] = 1000 } };
+	struct connection_counts counts;
+	struct world w;
+	unsigned i;
+
+	(void)state;
+	w.connections = connections_new(&settings);
+	assert_non_null(w.connections);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, w.pairs[i]), 0);
+	assert_true(connections_enter(w.connections, w.pairs[0][0]));
+	connections_phase(w.connections, w.pairs[0][0], CONNECTION_HEAD);
+	connections_sweep(w.connections, in_ms(501));
+	assert_false(is_shut(&w, 0)); /* alone it has all of its time */
+	assert_true(connections_enter(w.connections, w.pairs[1][0]));
+	assert_true(connections_full(w.connections)); /* also before libmicrohttpd knows it */
+	connections_sweep(w.connections, in_ms(501));
+	assert_true(is_shut(&w, 0));
+	assert_true(connections_full(w.connections));
+	(void)connections_leave(w.connections, w.pairs[0][0]);
+	assert_false(connections_full(w.connections));
+	assert_true(connections_enter(w.connections, w.pairs[2][0]));
+	assert_true(connections_full(w.connections));
+	connections_phase(w.connections, w.pairs[1][0], CONNECTION_BODY);
+	assert_false(connections_full(w.connections));
+	connections_phase(w.connections, w.pairs[1][0], CONNECTION_HEAD); /* idle, after its answer */
+	assert_false(connections_full(w.connections));
+	connections_count(w.connections, &counts);
+	assert_int_equal(counts.heads, 1);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +227,7 @@ int main(void)
 		cmocka_unit_test(each_phase_has_its_deadline),
 		cmocka_unit_test(lists_stay_whole),
 		cmocka_unit_test(rooms_and_leaving),
+		cmocka_unit_test(attack_37_so_many_handshakes_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
