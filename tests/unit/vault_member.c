@@ -99,6 +99,7 @@ static int member_end(int how)
 
 	if (member == 0)
 		return 0;
+	kill(member, SIGCONT); /* a test that failed may have left it stopped */
 	kill(member, how);
 	assert_int_equal(waitpid(member, &status, 0), member);
 	member = 0;
@@ -515,7 +516,7 @@ static void a_stopped_member_costs_one_deadline(void **state)
 	struct reason reason;
 
 	(void)state;
-	file->deadline_ms = 300;
+	file->deadline_ms = 1000;
 	member_start(NULL);
 	vault = client_ready();
 	kill(member, SIGSTOP);
@@ -525,12 +526,12 @@ static void a_stopped_member_costs_one_deadline(void **state)
 	began = frame_clock();
 	assert_int_equal(seal(vault, grant, &reason), UNAVAILABLE);
 	took = frame_clock() - began;
-	assert_true(took < 2 * SECOND);
+	assert_true(took < 5 * SECOND);
 	assert_false(vault_ready(vault));
 	await('d');
 	began = frame_clock();
 	assert_int_equal(seal(vault, grant, &reason), UNAVAILABLE);
-	assert_true(frame_clock() - began < SECOND / 10); /* known to be down */
+	assert_true(frame_clock() - began < SECOND / 2); /* known to be down */
 	kill(member, SIGCONT);
 	file->deadline_ms = 3000;
 	await('u');
