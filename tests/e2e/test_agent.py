@@ -3,6 +3,7 @@ import contextlib
 import http.server
 import json
 import os
+import socketserver
 import stat
 import sys
 import threading
@@ -103,11 +104,12 @@ def test_waits_for_what_is_not_visible_yet():
 @contextlib.contextmanager
 def served(handler):
     """The base URL of a server of that kind."""
-    server = http.server.HTTPServer(("127.0.0.1", 0), handler)
+    # not an HTTPServer: that one asks for its own name by DNS
+    server = socketserver.TCPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield "http://127.0.0.1:%d" % server.server_port
+        yield "http://127.0.0.1:%d" % server.server_address[1]
     finally:
         server.shutdown()
         thread.join()

@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import shutil
+import socketserver
 import ssl
 import stat
 import subprocess
@@ -274,7 +275,8 @@ class Hostile(http.server.BaseHTTPRequestHandler):
 def hostile(make, certificate=None):
     """Its base URL. With a certificate: (its chain and key's path)."""
     Hostile.make, Hostile.asked = staticmethod(make), 0
-    server = http.server.HTTPServer(("127.0.0.1", 0), Hostile)
+    # not an HTTPServer: that one asks for its own name by DNS
+    server = socketserver.TCPServer(("127.0.0.1", 0), Hostile)
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
@@ -282,7 +284,7 @@ def hostile(make, certificate=None):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield "%s://127.0.0.1:%d" % ("https" if certificate else "http", server.server_port)
+        yield "%s://127.0.0.1:%d" % ("https" if certificate else "http", server.server_address[1])
     finally:
         server.shutdown()
         thread.join()
