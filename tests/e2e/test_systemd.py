@@ -260,7 +260,7 @@ def test_releases():
     equal(STACK.instance_events(instance)[-1]["event"], "release.granted")
 
 
-def test_attack_43_only_the_servers_user_may_ask():
+def test_only_the_servers_user_may_ask():
     """The server's unit gives it a name space of users; its member, outside of it, still knows who it is."""
     folder = pathlib.Path("/run/vouchsafe-vault").stat()
     equal((folder.st_uid, folder.st_gid, folder.st_mode & 0o7777), (MEMBER_UID, SERVER_UID, 0o2750))
