@@ -103,7 +103,7 @@ $(BUILD)/obj/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # ---- what measures (bench/): a load generator, which tests use too, and the parts of a release alone
-bench_load_o := $(patsubst %,$(BUILD)/obj/%.o,bench/load bench/exchange bench/summary agent/pace aws/http_curl)
+bench_load_o := $(patsubst %,$(BUILD)/obj/%.o,bench/load bench/exchange bench/summary agent/pace aws/http_curl verifier/memory)
 $(BUILD)/bench/load: $(bench_load_o)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)

@@ -4,10 +4,11 @@
  * version signs right: a POST form without headers of the caller's. */
 #include "aws/http.h"
 
+#include "verifier/memory.h"
+
 #include <curl/curl.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,31 +54,6 @@ long long monotonic_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-/* ---- libcurl's memory: signed headers and answers with credentials pass through it, so what it frees is
- * wiped
- */
-
-static void wiping_free(void *block)
-{
-	if (block)
-		OPENSSL_cleanse(block, malloc_usable_size(block));
-	free(block);
-}
-
-/* Never realloc(3), which may move the block and leave its old place as it was. */
-static void *wiping_reallocate(void *block, size_t size)
-{
-	size_t old = block ? malloc_usable_size(block) : 0;
-	void *moved = malloc(size);
-
-	if (!moved)
-		return NULL;
-	if (block)
-		memcpy(moved, block, old < size ? old : size);
-	wiping_free(block);
-	return moved;
 }
 
 /* ---- opening and closing */
@@ -135,8 +111,9 @@ struct http *http_open(const struct http_options *options)
 	bool failed = false;
 	struct http *http;
 
+	/* signed headers and answers with credentials pass through it, so what it frees is wiped */
 	if (curl_global_init_mem(
-		    CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_reallocate, strdup, calloc) != CURLE_OK)
+		    CURL_GLOBAL_DEFAULT, malloc, memory_free, memory_reallocate, strdup, calloc) != CURLE_OK)
 		return NULL;
 	http = calloc(1, sizeof(*http));
 	if (!http) {

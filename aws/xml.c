@@ -3,10 +3,11 @@
  * file or a connection, expand an entity, print, or repeat what it read in an error. */
 #include "aws/xml.h"
 
+#include "verifier/memory.h"
+
 #include <libxml/parser.h>
 #include <libxml/xmlerror.h>
 #include <libxml/xmlmemory.h>
-#include <malloc.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -299,32 +300,10 @@ static const xmlSAXHandler handlers = {
 	.serror = error_swallow,
 };
 
-/* ---- libxml2's memory: answers with credentials pass through it, so what it frees is wiped */
-
-static void wiping_free(void *block)
-{
-	if (block)
-		OPENSSL_cleanse(block, malloc_usable_size(block));
-	free(block);
-}
-
-/* Never realloc(3), which may move the block and leave its old place as it was. */
-static void *wiping_reallocate(void *block, size_t size)
-{
-	size_t old = block ? malloc_usable_size(block) : 0;
-	void *moved = malloc(size);
-
-	if (!moved)
-		return NULL;
-	if (block)
-		memcpy(moved, block, old < size ? old : size);
-	wiping_free(block);
-	return moved;
-}
-
+/* Answers with credentials pass through libxml2, so what it frees is wiped. */
 static void memory_set(void)
 {
-	(void)xmlMemSetup(wiping_free, malloc, wiping_reallocate, strdup);
+	(void)xmlMemSetup(memory_free, malloc, memory_reallocate, strdup);
 }
 
 /* ---- reading */

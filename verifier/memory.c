@@ -27,11 +27,25 @@ void *memory_noted(void *block)
 	return block;
 }
 
-static void free_wiped(void *block)
+void memory_free(void *block)
 {
 	if (block)
 		explicit_bzero(block, malloc_usable_size(block));
 	free(block);
+}
+
+/* Never realloc(3), which may move the block and leave its old place as it was. */
+void *memory_reallocate(void *block, size_t size)
+{
+	size_t old = block ? malloc_usable_size(block) : 0;
+	void *moved = malloc(size);
+
+	if (!moved)
+		return NULL;
+	if (block)
+		memcpy(moved, block, old < size ? old : size);
+	memory_free(block);
+	return moved;
 }
 
 /* OpenSSL expects of its allocators what its own do: nothing for nothing. */
@@ -46,21 +60,17 @@ static void openssl_free(void *block, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	free_wiped(block);
+	memory_free(block);
 }
 
-/* Never realloc(3), which may move the block and leave its old place as it was. */
 static void *openssl_reallocate(void *block, size_t size, const char *file, int line)
 {
-	size_t old = block ? malloc_usable_size(block) : 0;
-	void *moved = openssl_allocate(size, file, line);
-
-	if (!moved && size)
-		return NULL;
-	if (moved && block)
-		memcpy(moved, block, old < size ? old : size);
-	free_wiped(block);
-	return moved;
+	(void)file;
+	(void)line;
+	if (size)
+		return memory_noted(memory_reallocate(block, size));
+	memory_free(block);
+	return NULL;
 }
 
 static void *jansson_allocate(size_t size)
@@ -83,6 +93,6 @@ bool memory_watch(enum memory_json json)
 	if (json == MEMORY_JSON_LOCKED)
 		json_set_alloc_funcs(jansson_allocate_locked, jansson_free_locked);
 	else
-		json_set_alloc_funcs(jansson_allocate, free_wiped);
+		json_set_alloc_funcs(jansson_allocate, memory_free);
 	return CRYPTO_set_mem_functions(openssl_allocate, openssl_reallocate, openssl_free) == 1;
 }

@@ -17,6 +17,11 @@ bool memory_watch(enum memory_json);
 /* For programs that have allocators of their own: gives back `block`, and notes it where it is NULL. */
 void *memory_noted(void *block);
 
+/* free(3) and realloc(3) for libraries that take allocators of ours: what is freed, or left behind, is wiped.
+ */
+void memory_free(void *);
+void *memory_reallocate(void *, size_t);
+
 /* This thread: forget, and: has one failed since? */
 void memory_begin(void);
 bool memory_was_out(void);
