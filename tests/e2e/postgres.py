@@ -80,6 +80,7 @@ class Server:
     def __init__(self, folder, name):
         self.name, self.folder = name, folder / name
         self.data, self.sockets, self.log = self.folder / "data", self.folder, self.folder / "log"
+        self.socket = self.sockets / (".s.PGSQL.%d" % PORT)
         self.process = None
         self.folder.mkdir()
         if os.geteuid() == 0:
