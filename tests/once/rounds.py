@@ -13,7 +13,7 @@ from stack import ACCOUNT, REGION
 
 INSTANCES = 24
 RIVALS = (1, 2, 2, 3)
-SPREAD = 1.0  # seconds, within which the agents begin
+SPREAD = 2.0  # seconds, within which the agents begin
 
 
 class Round:

@@ -18,11 +18,11 @@ class PostgresTrail(Trail):
         self.cluster = cluster
 
     def _hash_of(self, seq):
-        found = self.cluster.psql("SELECT encode(hash, 'hex') FROM event WHERE seq = %d" % seq)
+        found = self.cluster.psql("SELECT encode(hash, 'hex') FROM vouchsafe.event WHERE seq = %d" % seq)
         return bytes.fromhex(found) if found else None
 
     def _rows(self, after):
-        rows = self.cluster.psql("SELECT seq, encode(bytes, 'hex'), encode(hash, 'hex') FROM event WHERE seq > %d"
+        rows = self.cluster.psql("SELECT seq, encode(bytes, 'hex'), encode(hash, 'hex') FROM vouchsafe.event WHERE seq > %d"
                                  " ORDER BY seq" % after)
         for row in rows.splitlines():
             seq, text, digest = row.split("|")
