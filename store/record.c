@@ -166,6 +166,17 @@ static bool item_burn(struct store *store, struct item *item)
 	return !is_release(item) || release_burn(store, item);
 }
 
+/* An open re-arm is rare: only where there is one does it cost a round trip of its own. */
+static bool rearms_spend(struct store *store, struct batch *batch, struct query *asked)
+{
+	bool open = false, good = rearm_any_open(asked, &open);
+
+	for (size_t i = 0; i < batch->n && good && open; i++)
+		if (is_release(batch->sorted[i]))
+			good = release_spend(store, batch->sorted[i]);
+	return good && (!open || sql_settle(store->sql));
+}
+
 static bool item_conclude(struct store *store, struct item *item)
 {
 	if (item->record->kind == RECORD_ACKNOWLEDGE)
@@ -250,10 +261,21 @@ static int items_compare(const void *a, const void *b)
 	return order != 0 ? order : (left->place > right->place) - (left->place < right->place);
 }
 
+static long long earliest(const struct batch *batch)
+{
+	long long now_us = batch->items[0].record->now_us;
+
+	for (size_t i = 1; i < batch->n; i++)
+		if (batch->items[i].record->now_us < now_us)
+			now_us = batch->items[i].record->now_us;
+	return now_us;
+}
+
 /* The first round trip: what is known, and what burns. False: the store failed, or it was stale. */
 static bool batch_burn(struct store *store, struct batch *batch)
 {
 	struct query *asked = shelf_ask(store);
+	struct query *open = rearm_ask_open(store, earliest(batch));
 	bool good = true;
 
 	for (size_t i = 0; i < batch->n && good; i++)
@@ -264,7 +286,8 @@ static bool batch_burn(struct store *store, struct batch *batch)
 	qsort(batch->sorted, batch->n, sizeof(struct item *), items_compare);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_burn(store, batch->sorted[i]);
-	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql);
+	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql) &&
+	       rearms_spend(store, batch, open);
 }
 
 static enum outcome batch_body(struct store *store, struct head *head, void *context, struct reason *reason)

@@ -41,7 +41,7 @@ static const char settings[] =
 	"SET synchronous_commit = on; SET search_path = vouchsafe; SET client_encoding = 'UTF8';"
 	"SET default_transaction_isolation = 'read committed';"
 	"SET lock_timeout = 4000;"
-	"SET enable_seqscan = off; SET client_min_messages = warning;";
+	"SET enable_seqscan = off; SET jit = off; SET client_min_messages = warning;";
 
 struct pg_query {
 	struct query base; /* first */
