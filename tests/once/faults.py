@@ -218,7 +218,7 @@ ANY = (node_killed, nodes_killed, killed_at_call, killed_at_call, node_stopped, 
 # Where a promise does not hold, this is how it comes out: what a primary has said is gone with it, and the nodes, which
 # would notice that events they knew are gone, know nothing any more.
 ASYNCHRONOUS = ((failed_over_lagging,), (nodes_killed,))
-READING = ((waits_cancelled, restarted_unreplicated), (nodes_killed,))
+READING = ((waits_cancelled,), (nodes_killed,))
 
 
 def schedule(world, chance, recipe=None):
