@@ -221,6 +221,13 @@ ASYNCHRONOUS = ((failed_over_lagging,), (nodes_killed,))
 READING = ((waits_cancelled,), (nodes_killed,))
 
 
+def dealt(chance, rounds):
+    """Recipes for so many rounds in which each fault of all comes at least once."""
+    cards = list(dict.fromkeys(ANY + POSTGRESQL))
+    chance.shuffle(cards)
+    return [[(card,) for card in cards[i::rounds]] for i in range(rounds)]
+
+
 def schedule(world, chance, recipe=None):
     """The faults of a round, one after the other; of a recipe one of each group."""
     if recipe:

@@ -36,8 +36,10 @@ class Round:
             agent.start()
         self._break()
         self.world.heal()
+        healed = now()
         if not finish(agents, self.world.tend, self.patience):
             self.wrong.append(("no-end", "agents were still asking"))
+        self.recovery = now() - healed
         self._latecomers()
         self._judge()
         self.history.close()
@@ -95,7 +97,7 @@ class Round:
 
     def line(self):
         counts = self.counts()
-        return "round seed %d: %s | %d instances, %d keys, %d requests: %s | %.1f s, %s" % (
+        return "round seed %d: %s | %d instances, %d keys, %d requests: %s | %.1f s, %.1f after the healing, %s" % (
             self.seed, ", ".join(self.done), self.n, self.keys, sum(counts.values()),
-            ", ".join("%d x %s" % (n, answer) for answer, n in sorted(counts.items())), self.took,
+            ", ".join("%d x %s" % (n, answer) for answer, n in sorted(counts.items())), self.took, self.recovery,
             "ok" if not self.wrong else "%d VIOLATIONS" % len(self.wrong))
