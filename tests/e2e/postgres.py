@@ -114,6 +114,18 @@ class Server:
             raise AssertionError("psql %s: %s" % (statements, done.stderr))
         return done.stdout.strip() if done.returncode == 0 else None
 
+    def session(self, statements, database=DATABASE):
+        """A psql that has run these, whose last one has a row, and stays in its session until its input is closed."""
+        command = [programs() / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.sockets, "-p", PORT, "-U", "postgres",
+                   "-d", database]
+        psql = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                env=environment())
+        psql.stdin.write(statements + "\n")
+        psql.stdin.flush()
+        if not psql.stdout.readline():
+            raise AssertionError("psql %s: ended with %s" % (statements, psql.wait(SECONDS)))
+        return psql
+
     def set(self, **settings):
         """Changes settings of the running server; None takes one back."""
         changes = ["ALTER SYSTEM %s" % ("RESET %s" % k if v is None else "SET %s = '%s'" % (k, v))
