@@ -296,6 +296,7 @@ static enum commit commit_resolve(
 	const struct timespec pause = { .tv_nsec = RESOLVE_PAUSE_MS * 1000000L };
 	enum commit commit;
 
+	store->postgres.host++; /* it may have been failed over from, and not know it */
 	while ((commit = commit_look(store, wanted, reason)) == COMMIT_UNKNOWN && clock_ms() < until)
 		nanosleep(&pause, NULL);
 	if (store->settings.told)
