@@ -17,8 +17,6 @@ struct batch {
 	struct item *items; /* in the batch's order */
 	struct item **sorted; /* by ledger key */
 	bool stale; /* what it knew of the secrets did not hold: to be done again */
-	bool reached; /* a transaction was begun, and COMMIT not tried: a record's own doing may be what
-			 failed */
 };
 
 /* ---- acknowledgements */
@@ -296,16 +294,12 @@ static enum outcome batch_body(struct store *store, struct head *head, void *con
 	bool good;
 
 	batch->stale = false;
-	batch->reached = true;
 	good = batch_burn(store, batch);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_conclude(store, batch->sorted[i]);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_event(store, head, &batch->items[i]);
-	if (!good)
-		return store_failed(store, reason);
-	batch->reached = false; /* from here on it is the commit's answer */
-	return OK;
+	return good ? OK : store_failed(store, reason);
 }
 
 /* ---- handing out */
@@ -354,7 +348,7 @@ static bool batch_commit(struct store *store, struct batch *batch)
 }
 
 /* A record that makes the whole batch fail takes only itself along: the others are tried one by one. Ends
- * where the store itself gives no transaction or no commit. */
+ * where it is the store that fails. */
 static void batch_singly(struct store *store, struct batch *whole)
 {
 	struct batch *one = calloc(1, sizeof(*one));
@@ -366,10 +360,9 @@ static void batch_singly(struct store *store, struct batch *whole)
 	one->sorted = &sorted;
 	for (size_t i = 0; i < whole->n; i++) {
 		one->items = &whole->items[i];
-		one->reached = false;
 		one->items->record->outcome = one->items->outcome;
 		one->items->record->reason = one->items->reason;
-		if (!batch_commit(store, one) && !one->reached)
+		if (!batch_commit(store, one) && !store->undone)
 			break;
 	}
 	free(one);
@@ -428,7 +421,7 @@ void store_record(struct store *store, struct record *const records[], size_t n)
 			n <= STORE_BATCH_MAX ? "out of memory" : "more records than a batch may hold");
 		return;
 	}
-	if (batch->n > 0 && !batch_commit(store, batch) && batch->reached && batch->n > 1)
+	if (batch->n > 0 && !batch_commit(store, batch) && store->undone && batch->n > 1)
 		batch_singly(store, batch);
 	batch_free(batch);
 }
