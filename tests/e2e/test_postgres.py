@@ -10,9 +10,10 @@ import threading
 import time
 
 import tap
+import test_evidence
 from load import Load
 from postgres import SECONDS, Cluster
-from stack import wait_for
+from stack import ACCOUNT, BOUND, RULE, wait_for
 from tap import equal
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / name) for name in ("fault", "once")]
@@ -119,6 +120,22 @@ def test_attack_26_three_nodes_and_64_keys():
         equal((kinds.count("release.granted"), kinds.count("release.conflict")), (1, RIVALS - 1))
     for node in WORLD.fleet.nodes:
         assert stack.log(node.name).count('"status":"200"') > ROUNDS / 10, "releases by " + node.name
+
+
+# ---- ATTACKS.md 4: one challenge
+
+def test_attack_4_one_challenge_on_two_nodes_at_once():
+    """Good at any node, and for one key."""
+    test_evidence.STACK = WORLD.stack
+    WORLD.stack.port = WORLD.fleet.port
+    for _ in range(10):
+        instance = test_evidence.launch()
+        nonce = test_evidence.challenge()
+        bodies = [test_evidence.request_body(instance, key, nonce=nonce) for key in WORLD.keys[:2]]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda body: test_evidence.send(instance, body)[0], bodies))
+        equal(sorted(answers), [200, 409])
+        equal(events(instance).count("release.granted"), 1)
 
 
 # ---- ATTACKS.md 27: errors on the ledger's path
@@ -420,8 +437,9 @@ def test_the_trail_is_whole():
 
 def main():
     global WORLD
-    with World(BUILD, shims=False) as world:
+    with World(BUILD, shims=False, rules=(RULE, BOUND)) as world:
         WORLD = world
+        world.stack.sim.control("role", account=ACCOUNT, name="bound-tier", profiles=[{"name": "bound-tier"}])
         return tap.run(tap.collect(globals()), world.tails)
 
 
