@@ -187,16 +187,23 @@ class Server:
         """All of it at once, as a machine that dies."""
         if not self.running():
             return
-        self.process.send_signal(signal.SIGSTOP)  # it starts nobody else meanwhile
-        family = self.everyone()
+        family = self._hold()
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(SECONDS)
         wait_for("end of PostgreSQL's processes", lambda: all(map(ended, family)), SECONDS)
 
+    def _hold(self):
+        """Stops it, the first process first, which starts nobody else meanwhile; all of them."""
+        if self.running():
+            self.process.send_signal(signal.SIGSTOP)
+        family = self.everyone()
+        self._send_all(signal.SIGSTOP, family)
+        return family
+
     def pause(self):
-        self._send_all(signal.SIGSTOP, self.everyone())
+        self._hold()
 
     def resume(self):
         self._send_all(signal.SIGCONT, reversed(self.everyone()))
@@ -220,9 +227,13 @@ class Server:
 
     def limit_files(self, size=None):
         """No file of it may grow beyond so many bytes: to PostgreSQL that is a full disk. None: any size again."""
-        for pid in self.everyone():
-            subprocess.run(self._as_owner("prlimit", "--pid", pid, "--fsize=%s:unlimited" % (size or "unlimited")),
-                           check=True, timeout=SECONDS)
+        family = self._hold()  # else it breaks down half-way
+        for pid in family:
+            done = subprocess.run(self._as_owner("prlimit", "--pid", pid, "--fsize=%s:unlimited" % (size or "unlimited")),
+                                  capture_output=True, text=True, timeout=SECONDS)
+            if done.returncode != 0 and pid in self.everyone():
+                raise AssertionError("prlimit: " + done.stderr)
+        self.resume()
 
     def tail(self, lines=12):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""

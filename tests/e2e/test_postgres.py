@@ -77,13 +77,13 @@ def trouble(begin, end, times=3):
     """Between the two nothing is released and nobody crashes; afterwards all is served, once."""
     before, nodes = WORLD.stack.launch(), [node.process.pid for node in WORLD.fleet.nodes]
     served(before, WORLD.keys[0])
-    begin()
     try:
+        begin()
         instance = refused_meanwhile(times)
-        yield instance
+        yield
     finally:
         end()
-    WORLD.cluster.heal()
+        WORLD.cluster.heal()
     once(instance)
     once(before)
     equal([node.process.pid for node in WORLD.fleet.nodes], nodes)
