@@ -81,6 +81,30 @@ static const struct step line[] = {
 	{ 0 },
 };
 
+/* Holds each batch until all of them have a thread; counts, and lets go piece by piece. */
+static size_t batches_held, batches_awaited, sizes[16];
+
+static void seal(struct work *const batch[], size_t n)
+{
+	size_t i;
+
+	pthread_mutex_lock(&mutex);
+	sizes[batches_held++] = n;
+	pthread_cond_broadcast(&changed);
+	while (batches_held < batches_awaited)
+		pthread_cond_wait(&changed, &mutex);
+	pthread_mutex_unlock(&mutex);
+	for (i = 0; i < n; i++)
+		pipeline_done(batch[i], pass(batch[i]));
+}
+
+static const struct step shared_line[] = {
+	{ "record", COMMITTER, .batch = record },
+	{ "seal", VAULT, .begin_batch = seal, .most = 3 },
+	{ "answer", LISTENER, .batch = answer, .even_if_refused = true },
+	{ 0 },
+};
+
 static const struct step kept_line[] = {
 	{ "confirm", WORKERS, .begin = begin_and_keep },
 	{ "seal", VAULT, .one = pass },
@@ -172,6 +196,42 @@ static void batches(void **state)
 	finish(pipeline);
 }
 
+/* What waits is shared out among the lane's threads, none of which takes more than the step's bound. A
+ * refused one is so alone. */
+static void shared_batches(void **state)
+{
+	static const size_t waiting[] = { 2, 4, 10 }, first[] = { 1, 2, 3 };
+	size_t i, k;
+
+	(void)state;
+	for (k = 0; k < 3; k++) {
+		struct piece pieces[10] = { 0 };
+		struct pipeline *pipeline = open_pipeline(10);
+		size_t n = waiting[k];
+
+		/* all reach the two threads of the lane in one batch, while these hold the first pieces */
+		batches_held = 0;
+		batches_awaited = 2;
+		committer_held = true;
+		pieces[1].fail_at = "seal";
+		for (i = 0; i < n; i++)
+			enter(pipeline, &pieces[i], shared_line);
+		pthread_mutex_lock(&mutex);
+		committer_held = false;
+		pthread_cond_broadcast(&changed);
+		pthread_mutex_unlock(&mutex);
+		wait_answered((unsigned)n);
+		for (i = 0; i < batches_held; i++)
+			assert_true(sizes[i] >= 1 && sizes[i] <= first[k]);
+		assert_true(batches_held >= 2);
+		for (i = 0; i < n; i++) {
+			assert_string_equal(pieces[i].way, "rsa");
+			assert_int_equal(pieces[i].work.outcome, i == 1 ? REFUSED : OK);
+		}
+		finish(pipeline);
+	}
+}
+
 /* Kept by an outside thread, and come back after its deadline: the next step is not begun. */
 static void late(void **state)
 {
@@ -193,11 +253,34 @@ static void late(void **state)
 	assert_string_equal(piece.work.reason.code, REASON_OVERLOADED);
 }
 
+/* Late ones leave a batch before it is begun; the others do not notice. */
+static void late_in_a_batch(void **state)
+{
+	static struct piece pieces[6];
+	struct pipeline *pipeline = open_pipeline(6);
+	size_t i;
+
+	(void)state;
+	batches_held = batches_awaited = 0;
+	for (i = 0; i < 6; i++) {
+		pieces[i].work.deadline = i % 2 ? 1 : 0;
+		enter(pipeline, &pieces[i], &shared_line[1]);
+	}
+	wait_answered(6);
+	finish(pipeline);
+	for (i = 0; i < 6; i++) {
+		assert_string_equal(pieces[i].way, i % 2 ? "a" : "sa");
+		assert_int_equal(pieces[i].work.outcome, i % 2 ? UNAVAILABLE : OK);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ways),
 		cmocka_unit_test(batches),
+		cmocka_unit_test(shared_batches),
+		cmocka_unit_test(late_in_a_batch),
 		cmocka_unit_test(late),
 	};
 
