@@ -32,6 +32,14 @@ static void actor_fill(char actor[ACTOR_SIZE])
 		snprintf(actor, ACTOR_SIZE, "operator:uid-%lu", (unsigned long)getuid());
 }
 
+bool installation_actor(struct installation *installation, const char *name)
+{
+	if (!user_valid(name))
+		return false;
+	snprintf(installation->actor, sizeof(installation->actor), "operator:%s", name);
+	return true;
+}
+
 struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
 {
 	struct installation *installation = calloc(1, sizeof(*installation));

@@ -44,7 +44,20 @@ static const char migration_1[] =
 /* How many first uses a rule has had within an hour. */
 static const char migration_2[] = "CREATE INDEX ledger_rule ON ledger (rule, granted_us)";
 
-static const char *const migrations[] = { migration_1, migration_2 };
+/* What the vault's members have signed, and restores: the newest one's time_us bounds the launches whose
+ * first use may be a second one; `lost` says which heads it gave up. */
+static const char migration_4[] =
+	"CREATE TABLE signer (member TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL, public_key BLOB NOT "
+	"NULL);"
+	"CREATE TABLE checkpoint (member TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,"
+	" time_us INTEGER NOT NULL, seals INTEGER NOT NULL, signature BLOB NOT NULL,"
+	" PRIMARY KEY (member, seq));"
+	"CREATE TABLE restored (seq INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL,"
+	" since_us INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL);"
+	"CREATE TABLE lost (restored INTEGER NOT NULL, member TEXT NOT NULL, seq INTEGER NOT NULL,"
+	" hash BLOB NOT NULL, time_us INTEGER NOT NULL, PRIMARY KEY (restored, member))";
+
+static const char *const migrations[] = { migration_1, migration_2, migration_4 };
 enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]) };
 
 static bool version_read(struct sql *sql, long long *version)

@@ -134,6 +134,22 @@ static void said(void *context, const char *name, enum member_state state, const
 	assert_int_equal(write(told[1], &letter, 1), 1);
 }
 
+/* What the member is to have signed last; seq -1: whatever it says. Counts how often it is asked. */
+static struct signed_head judged = { .seq = -1 };
+static _Atomic unsigned judgements;
+static _Atomic bool judge_refuses;
+
+static bool judge(
+	void *context, const char *name, const struct signed_head *last, struct complaint *complaint)
+{
+	(void)context;
+	assert_string_equal(name, MEMBER);
+	if (judged.seq >= 0)
+		assert_int_equal(last->seq, judged.seq);
+	judgements++;
+	return !judge_refuses || complain(complaint, "it knows more than we do");
+}
+
 static void await(char letter)
 {
 	struct pollfd fd = { .fd = told[0], .events = POLLIN };
@@ -149,7 +165,8 @@ static void await(char letter)
 static struct vault *client_open(void)
 {
 	struct complaint complaint = { "" };
-	struct vault *vault = vault_open(file, &pin, &canary, said, NULL, &complaint);
+	const struct vault_watcher watcher = { .said = said, .judge = judge };
+	struct vault *vault = vault_open(file, &pin, &canary, &watcher, &complaint);
 
 	if (vault == NULL)
 		fail_msg("%s", complaint.text);
