@@ -40,6 +40,13 @@ bool installation_actor(struct installation *installation, const char *name)
 	return true;
 }
 
+/* Migrations may last. */
+static void said(void *context, const char *text)
+{
+	(void)context;
+	fprintf(stderr, "%s\n", text);
+}
+
 struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
 {
 	struct installation *installation = calloc(1, sizeof(*installation));
@@ -51,7 +58,12 @@ struct installation *installation_open(const char *path, enum store_use use, str
 	actor_fill(installation->actor);
 	if (config_load(path ? path : CONFIG_DEFAULT, &installation->config, complaint))
 		installation->store = store_open(
-			installation->config.store, use, installation->config.node, complaint);
+			&(struct store_settings){ .uri = installation->config.store,
+				.use = use,
+				.node = installation->config.node,
+				.min_sync_standbys = installation->config.min_sync_standbys,
+				.told = said },
+			complaint);
 	if (installation->store)
 		return installation;
 	installation_close(installation);

@@ -83,6 +83,11 @@ static bool member_load(struct heads *heads, size_t i, struct complaint *complai
 struct heads *heads_open(
 	const struct config *config, const struct vault_file *vault, struct complaint *complaint)
 {
+	const struct store_settings settings = { .uri = config->store,
+		.use = STORE_READ,
+		.node = config->node,
+		.min_sync_standbys = STANDBYS_ANY,
+		.patience_ms = config->deadline_ms };
 	struct heads *heads = calloc(1, sizeof(*heads));
 
 	if (!heads) {
@@ -93,7 +98,7 @@ struct heads *heads_open(
 	pthread_mutex_init(&heads->lock, NULL);
 	heads->config = config;
 	heads->vault = vault;
-	heads->store = store_open(config->store, STORE_READ, config->node, complaint);
+	heads->store = store_open(&settings, complaint);
 	for (size_t i = 0; heads->store && i < vault->n_members; i++)
 		if (!member_load(heads, i, complaint)) {
 			heads_close(heads);

@@ -363,7 +363,7 @@ static enum outcome restore_body(struct store *store, struct head *head, void *c
 {
 	const struct restoring *restoring = context;
 
-	if (!restore_known(store, restoring->restore, restoring->again) ||
+	if (!trail_head(store, head) || !restore_known(store, restoring->restore, restoring->again) ||
 		(!*restoring->again && !restore_write(store, head, restoring->restore)))
 		return store_failed(store, reason);
 	*restoring->head = (struct signed_head){ .seq = head->seq, .time_us = restoring->restore->now_us };
