@@ -46,6 +46,7 @@ struct metrics {
 	unsigned long commits, failed_commits, records;
 	unsigned long sealed[2];
 	unsigned long checkpoints[2];
+	unsigned long after_restore;
 };
 
 static void add(unsigned long *counter, unsigned long n)
@@ -129,6 +130,11 @@ void metrics_sealed(struct metrics *metrics, enum outcome outcome)
 void metrics_checkpoint(struct metrics *metrics, bool done)
 {
 	add(&metrics->checkpoints[done], 1);
+}
+
+void metrics_after_restore(struct metrics *metrics)
+{
+	add(&metrics->after_restore, 1);
 }
 
 /* ---- the text */
@@ -271,6 +277,9 @@ static void show_heads(FILE *out, const struct server *server)
 	single(out, "store_behind", "gauge",
 		"1: the store does not hold what a member has signed; nothing is released.",
 		heads_alarmed(server->heads, NULL));
+	single(out, "releases_after_restore_total", "counter",
+		"First uses by instances that were launched before the database was restored.",
+		(double)get(&metrics->after_restore));
 	head(out, "checkpoints_total", "counter",
 		"Signatures of the trail's head asked of members, by result.");
 	fprintf(out, "vouchsafe_checkpoints_total{result=\"ok\"} %lu\n", get(&metrics->checkpoints[1]));
