@@ -294,9 +294,9 @@ class Stack:
             self.wait_listening(before)
         return self.server
 
-    def _start_vouchsafed(self, name, config):
-        return self._start(name, SERVER_UID, self.server_under + [
-            str(self.bin / "vouchsafed"), "--config", str(self.etc / config)], **self.server_environment())
+    def _start_vouchsafed(self, name, config, under=()):
+        return self._start(name, SERVER_UID, [*self.server_under, *under, str(self.bin / "vouchsafed"), "--config",
+                                              str(self.etc / config)], **self.server_environment())
 
     def wait_listening(self, since=0):
         ports = self._ports("server", self.server, since)
@@ -334,14 +334,22 @@ class Stack:
         self._start_member("member-" + name, "vault-%s.json" % name)
 
     def start_node(self, name, **changes):
-        """A server beside start_server's, on a store that copy_store has made, with a member process of its own, whose
-        memory begins with that store; (process, {"api": port, "ops": port})."""
+        """A server beside start_server's, on a store that copy_store has made, with a member process of its own whose
+        memory begins with that store, unless the changes to the configuration name a store; (process, {"api": port,
+        "ops": port})."""
+        if "store" not in changes:
+            self._start_node_member(name)
+            changes.update(store="sqlite:%s/%s.db" % (self.state, name), vault="vault-%s.json" % name)
+        process, ports = self.begin_node(name, **changes)
+        return process, ports()
+
+    def begin_node(self, name, under=(), **changes):
+        """The same on the stack's own store, without waiting: (process, a function that waits and tells the ports).
+        `under`: a command that runs it."""
         before = len(self.log(name))
-        self._start_node_member(name)
-        self._write(name + ".json", json.dumps({**self.config, "node": name, "vault": "vault-%s.json" % name,
-                                                "store": "sqlite:%s/%s.db" % (self.state, name), **changes}))
-        process = self._start_vouchsafed(name, name + ".json")
-        return process, self._ports(name, process, before)
+        self._write(name + ".json", json.dumps({**self.config, "node": name, **changes}))
+        process = self._start_vouchsafed(name, name + ".json", under)
+        return process, lambda: self._ports(name, process, before)
 
     def start(self):
         """All of it."""
