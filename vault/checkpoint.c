@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include <stdio.h>
+#include <string.h>
 
 size_t checkpoint_text(const char *vault, const struct checkpoint *checkpoint, char text[CHECKPOINT_TEXT_MAX])
 {
@@ -47,22 +48,35 @@ static int signature_der(const unsigned char signature[SIGNATURE_BYTES], unsigne
 	return length;
 }
 
-bool checkpoint_verify(const char *vault, const struct checkpoint *checkpoint,
-	const unsigned char public_key[SIGNER_KEY_BYTES])
+/* In its one encoding only. NULL: it is none, or memory is out. */
+static EVP_PKEY *key_take(const unsigned char public_key[SIGNER_KEY_BYTES])
 {
 	const unsigned char *at = public_key;
 	EVP_PKEY *key = d2i_PUBKEY(NULL, &at, SIGNER_KEY_BYTES);
+	unsigned char *again = NULL;
+	bool same = key != NULL && EVP_PKEY_is_a(key, "EC") && i2d_PUBKEY(key, &again) == SIGNER_KEY_BYTES &&
+		    memcmp(again, public_key, SIGNER_KEY_BYTES) == 0;
+
+	OPENSSL_free(again);
+	if (same)
+		return key;
+	EVP_PKEY_free(key);
+	return NULL;
+}
+
+bool checkpoint_verify(const char *vault, const struct checkpoint *checkpoint,
+	const unsigned char public_key[SIGNER_KEY_BYTES])
+{
+	EVP_PKEY *key = key_take(public_key);
 	EVP_PKEY_CTX *context = key != NULL ? EVP_PKEY_CTX_new(key, NULL) : NULL;
 	unsigned char digest[32], *der = NULL;
 	int length = signature_der(checkpoint->signature, &der);
 	bool verified = false;
 
-	if (context == NULL || at != public_key + SIGNER_KEY_BYTES || !EVP_PKEY_is_a(key, "EC") ||
-		length <= 0)
-		goto out;
-	verified = checkpoint_digest(vault, checkpoint, digest) && EVP_PKEY_verify_init(context) == 1 &&
-		   EVP_PKEY_verify(context, der, (size_t)length, digest, sizeof(digest)) == 1;
-out:
+	if (context != NULL && length > 0)
+		verified = checkpoint_digest(vault, checkpoint, digest) &&
+			   EVP_PKEY_verify_init(context) == 1 &&
+			   EVP_PKEY_verify(context, der, (size_t)length, digest, sizeof(digest)) == 1;
 	OPENSSL_free(der);
 	EVP_PKEY_CTX_free(context);
 	EVP_PKEY_free(key);
