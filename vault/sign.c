@@ -46,7 +46,7 @@ static void refuse_behind(
 
 	snprintf(asked, sizeof(asked), "%lld", seq);
 	snprintf(last, sizeof(last), "%lld", state->head.seq);
-	log_line(LOG_ERROR, "head-not-signed", "member", service->self->name, "seq", asked, "signed", last,
+	log_line(LOG_INFO, "head-not-signed", "member", service->self->name, "seq", asked, "signed", last,
 		"text", "a newer head, or another one of the same number, has been signed before", NULL);
 	frame_start(answer, FRAME_BEHIND);
 	frame_put_head(answer, &state->head);
