@@ -36,6 +36,8 @@ struct store {
 	struct query *asked_head, *asked_seen, *asked_restored; /* by trail_ask, until trail_head */
 	/* the newest restore, as the transaction under way has read it: its event and when; 0: never */
 	long long restored_seq, restored_us;
+	bool undone; /* the last transaction failed by what was asked in it, and not by its COMMIT or a lost
+			connection */
 	struct words words;
 	struct shelf *shelf; /* record.c's, kept from batch to batch */
 	struct event_buffer text;
