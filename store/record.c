@@ -243,9 +243,6 @@ static bool lost_time_event(struct store *store, struct head *head, struct item 
 		.recipient_sha256 = record->recipient->sha256,
 		.rule = record->rule };
 
-	item->after_restore = is_of_lost_time(store, item);
-	if (!item->after_restore)
-		return true;
 	timestamp_encode(store->restored_us, when);
 	snprintf(comment, sizeof(comment),
 		"launched before the restore at %s (event %lld): it may have had a release in the time that "
@@ -286,7 +283,10 @@ static bool item_event(struct store *store, struct head *head, struct item *item
 	event_assertion(&event, item);
 	if (record->kind == RECORD_ACKNOWLEDGE)
 		event_entry(&event, item->entry);
-	return trail_append(store, head, &event) && lost_time_event(store, head, item);
+	if (!trail_append(store, head, &event))
+		return false;
+	item->after_restore = is_of_lost_time(store, item); /* the trail's head brought the restore with it */
+	return !item->after_restore || lost_time_event(store, head, item);
 }
 
 /* By key, so that two nodes cannot wait for each other; within a key the earlier record comes first. */
