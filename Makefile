@@ -154,6 +154,7 @@ fuzz_ec2_o := $(aws_o)
 fuzz_ec2_l := -lcurl -lxml2
 fuzz_forwarded_o := $(call objects,server/forwarded)
 fuzz_frame_o := $(call objects,vault/answer vault/frame vault/request)
+fuzz_head_state_o := $(call objects,vault/head)
 fuzz_iam_o := $(aws_o)
 fuzz_head_o := $(call objects,server/head server/forwarded)
 fuzz_head_l := -lmicrohttpd

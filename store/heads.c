@@ -173,18 +173,19 @@ static enum outcome checkpoint_put_body(
 {
 	const struct checkpoint *checkpoint = context;
 	struct query *query = sql_query(store->sql,
-		"INSERT INTO checkpoint (member, seq, hash, time_us, seals, signature)"
-		" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (member, seq) DO UPDATE SET"
+		"INSERT INTO checkpoint (member, node, seq, hash, time_us, seals, signature)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (member, node, seq) DO UPDATE SET"
 		" hash = excluded.hash, time_us = excluded.time_us, seals = excluded.seals,"
 		" signature = excluded.signature");
 
 	(void)head;
 	query_text(query, 1, checkpoint->member);
-	query_integer(query, 2, checkpoint->head.seq);
-	query_bytes(query, 3, checkpoint->head.hash, sizeof(checkpoint->head.hash));
-	query_integer(query, 4, checkpoint->head.time_us);
-	query_integer(query, 5, checkpoint->seals);
-	query_bytes(query, 6, checkpoint->signature, sizeof(checkpoint->signature));
+	query_text(query, 2, store->settings.node);
+	query_integer(query, 3, checkpoint->head.seq);
+	query_bytes(query, 4, checkpoint->head.hash, sizeof(checkpoint->head.hash));
+	query_integer(query, 5, checkpoint->head.time_us);
+	query_integer(query, 6, checkpoint->seals);
+	query_bytes(query, 7, checkpoint->signature, sizeof(checkpoint->signature));
 	return query_run(query, NULL) ? OK : store_failed(store, reason);
 }
 
@@ -208,12 +209,13 @@ static enum outcome checkpoint_newest_body(
 	struct checkpoint *checkpoint = newest->checkpoint;
 	struct query *query = sql_query(store->sql,
 		"SELECT member, seq, hash, time_us, seals, signature FROM checkpoint WHERE member = $1"
-		" ORDER BY seq DESC LIMIT 1");
+		" AND node = $2 ORDER BY seq DESC LIMIT 1");
 	bool found;
 
 	(void)head;
 	*checkpoint = (struct checkpoint){ 0 };
 	query_text(query, 1, newest->member);
+	query_text(query, 2, store->settings.node);
 	found = query_step(query) == STEP_ROW;
 	if (found) {
 		column_text(query, 0, checkpoint->member, sizeof(checkpoint->member));
@@ -226,7 +228,7 @@ static enum outcome checkpoint_newest_body(
 	if (!query_end(query))
 		return store_failed(store, reason);
 	return found ? OK
-		     : refused(reason, REASON_NOT_FOUND, "the store holds no checkpoint of %s",
+		     : refused(reason, REASON_NOT_FOUND, "the store holds no checkpoint of %s for this node",
 			       newest->member);
 }
 

@@ -50,10 +50,11 @@ void store_head_seen(const struct store *, struct signed_head *);
 MUST_USE enum outcome store_head_stands(struct store *, const struct signed_head *, bool *stands,
 	struct signed_head *newest, struct reason *);
 
-/* Puts it, or replaces the one of the same member and seq. No event: the head must not move by being signed.
- */
+/* Puts it for the handle's node, or replaces the one of the same member and seq. No event: the head must not
+ * move by being signed. */
 MUST_USE enum outcome store_checkpoint_put(struct store *, const struct checkpoint *, struct reason *);
-/* The one of the highest seq. REFUSED where there is none. */
+/* The one of the highest seq that this node has had signed: another one's member process, on another machine,
+ * has a memory of its own. REFUSED where there is none. */
 MUST_USE enum outcome store_checkpoint_newest(
 	struct store *, const char *member, struct checkpoint *, struct reason *);
 

@@ -57,9 +57,9 @@
 #define SCHEMA_4(INTEGER, BYTES)                                                                             \
 	"CREATE TABLE signer (member TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL, public_key " BYTES     \
 	" NOT NULL);"                                                                                        \
-	"CREATE TABLE checkpoint (member TEXT NOT NULL, seq " INTEGER " NOT NULL, hash " BYTES               \
-	" NOT NULL, time_us " INTEGER " NOT NULL, seals " INTEGER " NOT NULL, signature " BYTES              \
-	" NOT NULL, PRIMARY KEY (member, seq));"                                                             \
+	"CREATE TABLE checkpoint (member TEXT NOT NULL, node TEXT NOT NULL, seq " INTEGER " NOT NULL,"       \
+	" hash " BYTES " NOT NULL, time_us " INTEGER " NOT NULL, seals " INTEGER " NOT NULL,"                \
+	" signature " BYTES " NOT NULL, PRIMARY KEY (member, node, seq));"                                   \
 	"CREATE TABLE restored (seq " INTEGER " NOT NULL PRIMARY KEY, time_us " INTEGER                      \
 	" NOT NULL, since_us " INTEGER " NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL);"              \
 	"CREATE TABLE lost (restored " INTEGER " NOT NULL, member TEXT NOT NULL, seq " INTEGER               \

@@ -315,8 +315,14 @@ class Stack:
         return wait_for("listening server", both)
 
     def copy_store(self, name):
-        """A store of its own for start_node: the same vault and secrets, and from then on another truth. No server
-        may run."""
+        """A store of its own for start_node: the same vault and secrets, and from then on another truth, with a member's
+        memory that begins there. No server may run."""
+        signed = self.vault / ("signed-" + name)
+        shutil.copytree(self.signed, signed, dirs_exist_ok=True)
+        if self.root:
+            self._own(signed, MEMBER_UID)
+        for path in self.state.glob(name + ".db*"):
+            path.unlink()  # the log of an earlier one would be taken for this one's
         for path in self.state.glob("vouchsafe.db*"):
             copy = shutil.copy(path, self.state / path.name.replace("vouchsafe", name))
             shutil.copystat(path, copy)
@@ -324,14 +330,10 @@ class Stack:
                 os.chown(copy, SERVER_UID, SERVER_UID)
 
     def _start_node_member(self, name):
-        signed = self.vault / ("signed-" + name)
-        if signed.exists():
-            return  # it serves already
-        shutil.copytree(self.signed, signed)
-        if self.root:
-            self._own(signed, MEMBER_UID)
-        self.write_vault("vault-%s.json" % name, socket=name, signed=signed)
-        self._start_member("member-" + name, "vault-%s.json" % name)
+        vault = "vault-%s.json" % name
+        if not (self.etc / vault).exists():  # else it serves already
+            self.write_vault(vault, socket=name, signed=self.vault / ("signed-" + name))
+            self._start_member("member-" + name, vault)
 
     def start_node(self, name, **changes):
         """A server beside start_server's, on a store that copy_store has made, with a member process of its own whose

@@ -111,7 +111,8 @@ static struct checkpoint checkpoint_of(struct signed_head head, long long seals)
 
 static void checkpoints_are_kept(void **state)
 {
-	struct store *store = place_open(*state, STORE_SERVE);
+	struct store *store = place_open(*state, STORE_SERVE), *other;
+	struct complaint complaint;
 	struct checkpoint first, second, got;
 	struct reason reason;
 	long long events;
@@ -135,6 +136,19 @@ static void checkpoints_are_kept(void **state)
 	assert_memory_equal(&got, &second, sizeof(got));
 	assert_int_equal(ask_number(*state, "SELECT COUNT(*) FROM checkpoint"), 2);
 	assert_int_equal(store_checkpoint_newest(store, "hsm-b", &got, &reason), REFUSED);
+	/* nor is what another node has had signed any of ours: its member process may be another */
+	other = store_open(
+		&(struct store_settings){
+			.uri = ((const struct place *)*state)->uri, .use = STORE_TOOL, .node = "rp-2" },
+		&complaint);
+	assert_non_null(other);
+	assert_int_equal(store_checkpoint_newest(other, "hsm-a", &got, &reason), REFUSED);
+	assert_int_equal(store_checkpoint_put(other, &first, &reason), OK);
+	assert_int_equal(store_checkpoint_newest(other, "hsm-a", &got, &reason), OK);
+	assert_memory_equal(&got, &first, sizeof(got));
+	store_close(other);
+	assert_int_equal(store_checkpoint_newest(store, "hsm-a", &got, &reason), OK);
+	assert_memory_equal(&got, &second, sizeof(got));
 	/* no event: the head does not move by being signed */
 	assert_int_equal(audit_verify(store, &events, &reason), OK);
 	assert_int_equal(events, 2);
