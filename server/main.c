@@ -39,6 +39,7 @@ enum {
 	VAULT_THREADS = 4,
 	WORKER_THREADS = 2,
 	POLL_MS = 50,
+	START_POLL_MS = 2,
 	TICK_MS = 1000,
 	SUMMARY_MS = 10000,
 	API_CONNECTIONS_MOST = 40000,
@@ -306,6 +307,20 @@ static bool start_record(struct program *p, struct complaint *complaint)
 	return complain(complaint, "the store takes no events: %s", started.reason.text);
 }
 
+/* Those first lines signed, before anybody takes a place in the line. False: told that this is not the store
+ * that a member has signed; that one does not sign now is no reason not to serve. */
+static bool start_sign(struct program *p, struct complaint *complaint)
+{
+	bool told = false;
+
+	checkpoint_take(&p->server);
+	while (pipeline_under_way(p->server.pipeline) > 0)
+		told = told_to_end(p, START_POLL_MS) || told;
+	if (told)
+		return complain(complaint, "told to end");
+	return !heads_alarmed(p->server.heads, complaint);
+}
+
 static void *aws_thread(void *aws)
 {
 	aws_run(aws);
@@ -452,10 +467,7 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	warn_missing_secrets(p);
 	if (!lines_start(p, complaint) || !start_record(p, complaint))
 		return false;
-	if (!connections_start(p, complaint) || !listeners_start(p, complaint))
-		return false;
-	checkpoint_take(&p->server); /* nothing may be under way where the start fails */
-	return true;
+	return start_sign(p, complaint) && connections_start(p, complaint) && listeners_start(p, complaint);
 }
 
 /* ---- end */
