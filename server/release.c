@@ -5,6 +5,7 @@
 
 #include "server/answer.h"
 #include "server/denials.h"
+#include "server/heads.h"
 #include "server/metrics.h"
 #include "server/record.h"
 #include "server/server.h"
@@ -98,7 +99,8 @@ static void confirm(struct work *work)
 	aws_confirm(r->request.server->aws, &r->confirmation);
 }
 
-/* The vault is asked for here, before the burn: with no member up an outage would burn the fleet. */
+/* The vault is asked for here, before the burn: with no member up an outage would burn the fleet. So is the
+ * database: in an older one the one use is there again. */
 static enum outcome decide(struct work *work)
 {
 	struct release *r = (struct release *)work;
@@ -108,6 +110,9 @@ static enum outcome decide(struct work *work)
 	outcome = policy_decide(r->rule, r->claims, now, &r->decision, &work->reason);
 	if (outcome == OK && !vault_ready(r->request.server->vault))
 		return unavailable(&work->reason, REASON_VAULT, "no member of the vault is up");
+	if (outcome == OK && heads_alarmed(r->request.server->heads, NULL))
+		return unavailable(
+			&work->reason, REASON_STORE, "the store does not hold what a member has signed");
 	return outcome;
 }
 

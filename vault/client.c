@@ -1,19 +1,16 @@
 /* vouchsafed's side of the vault. One monitor thread for each member keeps its state, and callers of
  * vault_seal use a few warm connections beside it. A member is believed to be up only while its canary opens.
  * Must never wait beyond a deadline, and never hold a plaintext but the node key's. */
-#include "vault/answer.h"
+#include "vault/client_inside.h"
 #include "vault/exchange.h"
 #include "vault/node_key.h"
-#include "vault/vault.h"
 #include "verifier/reasons.h"
 
 #include <openssl/crypto.h>
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,36 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { POOL = 8, RETRY_MS = 250 };
+enum { RETRY_MS = 250 };
 _Static_assert((int)VAULT_SEALS_MAX <= (int)EXCHANGE_MAX, "what is sealed at once is one exchange");
 #define MILLISECOND 1000000LL
-
-struct link {
-	struct vault *vault;
-	const struct vault_file_member *place;
-	struct member_pin pin;
-	const struct wrap *canary_wrap;
-	_Atomic int state; /* enum member_state */
-	int told; /* what `said` last heard, -1 at first; the monitor's */
-	int wake; /* eventfd: look again, or stop */
-	pthread_t monitor;
-	bool running;
-	pthread_mutex_t lock; /* the idle connections */
-	unsigned n_idle;
-	int idle[POOL];
-};
-
-struct vault {
-	struct vault_file file;
-	struct envelope canary;
-	void (*said)(void *context, const char *member, enum member_state, const char *why);
-	void *context;
-	_Atomic bool stopping;
-	_Atomic(struct node_key *) keys;
-	pthread_mutex_t lock; /* for the condition */
-	pthread_cond_t up; /* some member came up */
-	struct link links[MEMBERS_MAX];
-};
 
 /* ---- connections to a member, and what is thought of it */
 
@@ -99,8 +69,7 @@ static void pool_clear(struct link *link)
 		close(socket);
 }
 
-/* Until when one try may last: the caller's deadline or the vault file's own, whichever is first. */
-static long long try_until(const struct vault *vault, long long deadline)
+long long link_try_until(const struct vault *vault, long long deadline)
 {
 	long long own = frame_clock() + vault->file.deadline_ms * MILLISECOND;
 
@@ -142,6 +111,17 @@ static enum outcome not_answered(struct link *link, enum frame_result result, st
 	return unavailable(reason, REASON_VAULT, "%s: %s", link->place->name, frame_result_text(result));
 }
 
+enum outcome link_asked_in_vain(
+	struct link *link, enum frame_result result, const struct frame *answer, struct reason *reason)
+{
+	if (result == FRAME_OK) {
+		(void)answered_in_vain(link, answer, reason);
+		return UNAVAILABLE;
+	}
+	link_suspect(link, result == FRAME_LATE);
+	return not_answered(link, result, reason);
+}
+
 /* ---- the monitor */
 
 static void told(struct link *link, enum member_state state, const char *why)
@@ -157,8 +137,8 @@ static void told(struct link *link, enum member_state state, const char *why)
 		pthread_cond_broadcast(&vault->up);
 		pthread_mutex_unlock(&vault->lock);
 	}
-	if (vault->said != NULL)
-		vault->said(vault->context, link->place->name, state, why);
+	if (vault->watcher.said != NULL)
+		vault->watcher.said(vault->watcher.context, link->place->name, state, why);
 }
 
 /* True where the canary opens; otherwise why not. */
@@ -173,7 +153,7 @@ static bool canary_opens(struct link *link, int socket, char why[ANSWER_TEXT_SIZ
 	frame_start(&request, FRAME_CANARY);
 	frame_put_pin(&request, &link->pin);
 	frame_put_envelope(&request, &vault->canary, link->canary_wrap);
-	result = frame_exchange(socket, &request, &answer, try_until(vault, 0));
+	result = frame_exchange(socket, &request, &answer, link_try_until(vault, 0));
 	if (result != FRAME_OK)
 		snprintf(why, ANSWER_TEXT_SIZE, "%s", frame_result_text(result));
 	else if (answer_plain(&answer, FRAME_DONE))
@@ -183,6 +163,24 @@ static bool canary_opens(struct link *link, int socket, char why[ANSWER_TEXT_SIZ
 	frame_clear(&answer);
 	frame_clear(&request);
 	return opens;
+}
+
+/* May this member be used, after what it has signed? Asked once for each connection of the monitor: a member
+ * process that was started anew may remember something else. */
+static bool head_stands(struct link *link, int socket, char why[ANSWER_TEXT_SIZE])
+{
+	const struct vault_watcher *watcher = &link->vault->watcher;
+	struct complaint complaint = { "" };
+	struct signed_head last;
+
+	if (watcher->judge == NULL)
+		return true;
+	if (!link_last_head(link, socket, &last, why))
+		return false;
+	if (watcher->judge(watcher->context, link->place->name, &last, &complaint))
+		return true;
+	snprintf(why, ANSWER_TEXT_SIZE, "%.*s", ANSWER_TEXT_SIZE - 1, complaint.text);
+	return false;
 }
 
 /* Waits for one of: the member closes its end (false), we are woken, the time is over (true). */
@@ -202,11 +200,14 @@ static bool quiet(struct link *link, int socket, int timeout_ms)
 /* Keeps to one member process for as long as its canary opens; says why it does no more. */
 static void watch(struct link *link, int socket, char why[ANSWER_TEXT_SIZE])
 {
+	bool judged = false;
+
 	while (!atomic_load(&link->vault->stopping)) {
 		if (atomic_load(&link->state) == MEMBER_DOWN && link->told == MEMBER_UP)
 			told(link, MEMBER_DOWN, frame_result_text(FRAME_LATE));
-		if (!canary_opens(link, socket, why))
+		if (!canary_opens(link, socket, why) || (!judged && !head_stands(link, socket, why)))
 			return;
+		judged = true;
 		told(link, MEMBER_UP, "its canary opens");
 		if (!quiet(link, socket, (int)link->vault->file.poll_ms)) {
 			snprintf(why, ANSWER_TEXT_SIZE, "%s", frame_result_text(FRAME_CLOSED));
@@ -284,9 +285,7 @@ static void vault_prepare(struct vault *vault)
 }
 
 struct vault *vault_open(const struct vault_file *file, const struct member_pin *pins,
-	const struct envelope *canary,
-	void (*said)(void *context, const char *member, enum member_state, const char *why), void *context,
-	struct complaint *complaint)
+	const struct envelope *canary, const struct vault_watcher *watcher, struct complaint *complaint)
 {
 	struct vault *vault = calloc(1, sizeof(*vault));
 
@@ -296,8 +295,7 @@ struct vault *vault_open(const struct vault_file *file, const struct member_pin 
 	}
 	vault_prepare(vault);
 	vault->file = *file;
-	vault->said = said;
-	vault->context = context;
+	vault->watcher = *watcher;
 	if (!envelope_copy(&vault->canary, canary)) {
 		complain(complaint, "memory is out");
 		goto fail;
@@ -395,8 +393,7 @@ static enum outcome keys_take(struct vault *vault, const struct frame *answer, s
 }
 
 /* One request on a connection of its own. */
-static enum frame_result ask(
-	struct link *link, struct frame *request, struct frame *answer, long long deadline)
+enum frame_result link_ask(struct link *link, struct frame *request, struct frame *answer, long long deadline)
 {
 	enum frame_result result;
 	int socket = frame_connect(link->place->socket, &result);
@@ -425,7 +422,7 @@ enum outcome vault_take_node_key(
 	frame_start(&request, FRAME_NODE_KEY);
 	frame_put_pin(&request, &link->pin);
 	frame_put_envelope(&request, node_key, wrap);
-	result = ask(link, &request, &answer, try_until(vault, deadline));
+	result = link_ask(link, &request, &answer, link_try_until(vault, deadline));
 	if (result != FRAME_OK) {
 		link_suspect(link, false);
 		outcome = not_answered(link, result, reason);

@@ -93,6 +93,13 @@ void frame_start(struct frame *frame, enum frame_type type)
 	frame->length = FRAME_HEAD;
 }
 
+void frame_start_error(struct frame *frame, enum frame_error error, const char *text)
+{
+	frame_start(frame, FRAME_ERROR);
+	frame_put_number(frame, error);
+	frame_put_text(frame, text);
+}
+
 void frame_clear(struct frame *frame)
 {
 	room_free(frame->type, frame->data, frame->room);
@@ -155,6 +162,22 @@ void frame_put_number(struct frame *frame, uint32_t number)
 
 	number_put(bytes, number);
 	frame_put_bytes(frame, (struct bytes){ bytes, sizeof(bytes) });
+}
+
+void frame_put_long(struct frame *frame, long long number)
+{
+	unsigned char bytes[8];
+
+	number_put(bytes, (uint32_t)((unsigned long long)number >> 32));
+	number_put(bytes + 4, (uint32_t)number);
+	frame_put_bytes(frame, (struct bytes){ bytes, sizeof(bytes) });
+}
+
+void frame_put_head(struct frame *frame, const struct signed_head *head)
+{
+	frame_put_long(frame, head->seq);
+	frame_put_bytes(frame, (struct bytes){ head->hash, sizeof(head->hash) });
+	frame_put_long(frame, head->time_us);
 }
 
 void frame_put_pin(struct frame *frame, const struct member_pin *pin)
@@ -371,6 +394,29 @@ uint32_t frame_take_number(struct frame_reader *reader, uint32_t min, uint32_t m
 		return 0;
 	}
 	return number;
+}
+
+long long frame_take_long(struct frame_reader *reader, long long min, long long max)
+{
+	struct bytes bytes = frame_take_bytes(reader, 8, 8);
+	uint64_t number = 0;
+
+	if (!reader->failed)
+		number = (uint64_t)number_get(bytes.data) << 32 | number_get(bytes.data + 4);
+	if (reader->failed || number > INT64_MAX || (long long)number < min || (long long)number > max) {
+		*reader = (struct frame_reader){ .failed = true };
+		return 0;
+	}
+	return (long long)number;
+}
+
+void frame_take_head(struct frame_reader *reader, struct signed_head *head, bool none)
+{
+	head->seq = frame_take_long(reader, none ? 0 : 1, HEAD_SEQ_MAX);
+	frame_take_copy(reader, head->hash, sizeof(head->hash));
+	head->time_us = frame_take_long(reader, 0, HEAD_TIME_MAX);
+	if (reader->failed)
+		*head = (struct signed_head){ 0 };
 }
 
 bool frame_finished(const struct frame_reader *reader)

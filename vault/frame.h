@@ -5,7 +5,7 @@
  * position, each behind its length in 4 bytes, all big-endian. Each request has one answer. Whoever asks may
  * send further requests before the first answer has come: they are served one by one, and answered in their
  * order (exchange.h). */
-#include "store/envelopes.h"
+#include "store/heads.h"
 
 #include <stdint.h>
 
@@ -32,13 +32,33 @@ enum frame_type {
 	FRAME_IV_FOUND, /* IV mode */
 	FRAME_INPUT_READ, /* nothing: the value is there, the envelope follows */
 	FRAME_ENVELOPE, /* nonce, text, wrap */
+	/* of a serving member, added later: numbers are never given anew */
+	FRAME_CHECKPOINT, /* serial, key id, head: seq, hash, time in microseconds */
+	FRAME_LAST, /* nothing: what was the last head? */
+	/* of set-up */
+	FRAME_SETUP_SIGNER, /* key id ("": none pinned) */
+	FRAME_SETUP_LAST, /* nothing */
+	FRAME_SETUP_ACCEPT, /* head, and when that was */
+	/* answers */
+	FRAME_SIGNED, /* seals, signature */
+	FRAME_BEHIND, /* the last head: what was to be signed is older, or another one of that seq */
+	FRAME_LAST_IS, /* enum last, head */
+	FRAME_SIGNER_FOUND, /* key id, public key, was it generated just now */
 	FRAME_TYPES_END
 };
 
 enum frame_error {
 	ERROR_REQUEST = 1, /* this request cannot be done, the token is well */
 	ERROR_TOKEN, /* the token is not well */
-	ERROR_BUSY /* too many connections */
+	ERROR_BUSY, /* too many connections */
+	ERROR_STATE /* what the member has to remember cannot be read or written */
+};
+
+/* What a member knows of its last signed head. */
+enum last {
+	LAST_NONE, /* it has signed nothing, or somebody has removed its state */
+	LAST_SIGNED,
+	LAST_UNREADABLE /* to set-up alone; a serving member says ERROR_STATE */
 };
 
 enum {
@@ -75,12 +95,16 @@ struct frame {
 	bool failed; /* memory is out, or it grew too long: frame_send says FRAME_BROKEN */
 };
 void frame_start(struct frame *, enum frame_type);
+/* FRAME_ERROR with its sentence. */
+void frame_start_error(struct frame *, enum frame_error, const char *text);
 void frame_clear(struct frame *);
 /* The payload of another frame, into one that was just started. */
 MUST_USE bool frame_copy(struct frame *to, const struct frame *from);
 void frame_put_bytes(struct frame *, struct bytes);
 void frame_put_text(struct frame *, const char *);
 void frame_put_number(struct frame *, uint32_t);
+void frame_put_long(struct frame *, long long); /* 8 bytes; 0 and more */
+void frame_put_head(struct frame *, const struct signed_head *);
 /* Serial, generation, key id, IV mode. */
 void frame_put_pin(struct frame *, const struct member_pin *);
 /* Name, kind, version, nonce, text, and that one wrap. */
@@ -121,6 +145,9 @@ struct bytes frame_take_bytes(struct frame_reader *, size_t min, size_t max);
 void frame_take_copy(struct frame_reader *, unsigned char *to, size_t length); /* exactly that many */
 void frame_take_text(struct frame_reader *, char *to, size_t size); /* printable ASCII, at most size - 1 */
 uint32_t frame_take_number(struct frame_reader *, uint32_t min, uint32_t max);
+long long frame_take_long(struct frame_reader *, long long min, long long max);
+/* A head that can be: seq from 1 (from 0 with `none`), a year up to 9999. */
+void frame_take_head(struct frame_reader *, struct signed_head *, bool none);
 /* Nothing failed, and nothing is left. */
 MUST_USE bool frame_finished(const struct frame_reader *);
 

@@ -134,9 +134,7 @@ static void refuse_busy(int socket)
 {
 	struct frame answer;
 
-	frame_start(&answer, FRAME_ERROR);
-	frame_put_number(&answer, ERROR_BUSY);
-	frame_put_text(&answer, "this member has as many connections as it takes");
+	frame_start_error(&answer, ERROR_BUSY, "this member has as many connections as it takes");
 	/* it fits the socket's buffer, or nobody waits for it */
 	if (frame_send(socket, &answer, frame_clock() + 1) != FRAME_OK)
 		log_line(LOG_WARNING, "too-many-connections", NULL);
@@ -297,7 +295,7 @@ int member_serve(
 	if (member.listener < 0)
 		goto out;
 	if (!service_start(&member.service, file, self, &complaint)) {
-		status = member.service.pin_refused ? EX_CONFIG : EX_TEMPFAIL;
+		status = member.service.pin_refused || member.service.state_refused ? EX_CONFIG : EX_TEMPFAIL;
 		listener_close(member.listener, self->socket);
 		service_stop(&member.service);
 		goto out;

@@ -56,6 +56,19 @@ static void seal_put(struct frame *made, const struct request *request)
 	frame_put_number(made, request->n_items);
 }
 
+static void head_request(struct frame *made, const struct request *request)
+{
+	if (request->type == FRAME_LAST)
+		return;
+	printable(request->pin.token_serial);
+	printable(request->pin.key_id);
+	MUST_HOLD(request->head.seq >= 1 && request->head.time_us >= 0 &&
+		  request->head.time_us <= HEAD_TIME_MAX);
+	frame_put_text(made, request->pin.token_serial);
+	frame_put_text(made, request->pin.key_id);
+	frame_put_head(made, &request->head);
+}
+
 static void as_request(const struct frame *frame)
 {
 	struct complaint complaint = { "" };
@@ -67,6 +80,11 @@ static void as_request(const struct frame *frame)
 		return;
 	}
 	frame_start(&made, request.type);
+	if (request.type == FRAME_CHECKPOINT || request.type == FRAME_LAST) {
+		head_request(&made, &request);
+		same(&made, frame);
+		return;
+	}
 	frame_put_pin(&made, &request.pin);
 	if (request.type == FRAME_SEAL)
 		seal_put(&made, &request);
@@ -115,6 +133,37 @@ static const char *id_first(const struct frame *frame, char id[UUID_SIZE])
 	return id;
 }
 
+static bool answers_about_heads(const struct frame *frame, struct frame *made)
+{
+	unsigned char signature[SIGNATURE_BYTES];
+	struct signed_head head;
+	struct signer signer;
+	enum last last;
+	long long seals;
+	bool flag;
+
+	if (answer_signed(frame, &seals, signature)) {
+		MUST_HOLD(seals >= 0);
+		frame_put_long(made, seals);
+		frame_put_bytes(made, (struct bytes){ signature, sizeof(signature) });
+	} else if (answer_behind(frame, &head)) {
+		MUST_HOLD(head.seq >= 1);
+		frame_put_head(made, &head);
+	} else if (answer_last(frame, &last, &head)) {
+		MUST_HOLD((last == LAST_SIGNED) == (head.seq > 0));
+		frame_put_number(made, last);
+		frame_put_head(made, &head);
+	} else if (answer_signer(frame, &signer, &flag)) {
+		printable(signer.key_id);
+		frame_put_text(made, signer.key_id);
+		frame_put_bytes(made, (struct bytes){ signer.public_key, sizeof(signer.public_key) });
+		frame_put_number(made, flag);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void as_answer(const struct frame *frame)
 {
 	char text[ANSWER_TEXT_SIZE];
@@ -125,7 +174,7 @@ static void as_answer(const struct frame *frame)
 
 	frame_start(&made, frame->type);
 	if (answer_error(frame, &error, text)) {
-		MUST_HOLD(error >= ERROR_REQUEST && error <= ERROR_BUSY);
+		MUST_HOLD(error >= ERROR_REQUEST && error <= ERROR_STATE);
 		printable(text);
 		frame_put_number(&made, error);
 		frame_put_text(&made, text);
@@ -137,7 +186,7 @@ static void as_answer(const struct frame *frame)
 		frame_put_text(&made, id);
 		frame_put_bytes(&made, bytes);
 	} else if (!answer_plain(frame, FRAME_DONE) && !answer_plain(frame, FRAME_INPUT_READ) &&
-		   !answers_to_setup(frame, &made)) {
+		   !answers_to_setup(frame, &made) && !answers_about_heads(frame, &made)) {
 		frame_clear(&made);
 		return;
 	}

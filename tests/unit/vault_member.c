@@ -134,6 +134,22 @@ static void said(void *context, const char *name, enum member_state state, const
 	assert_int_equal(write(told[1], &letter, 1), 1);
 }
 
+/* What the member is to have signed last; seq -1: whatever it says. Counts how often it is asked. */
+static struct signed_head judged = { .seq = -1 };
+static _Atomic unsigned judgements;
+static _Atomic bool judge_refuses;
+
+static bool judge(
+	void *context, const char *name, const struct signed_head *last, struct complaint *complaint)
+{
+	(void)context;
+	assert_string_equal(name, MEMBER);
+	if (judged.seq >= 0)
+		assert_int_equal(last->seq, judged.seq);
+	judgements++;
+	return !judge_refuses || complain(complaint, "it knows more than we do");
+}
+
 static void await(char letter)
 {
 	struct pollfd fd = { .fd = told[0], .events = POLLIN };
@@ -149,7 +165,8 @@ static void await(char letter)
 static struct vault *client_open(void)
 {
 	struct complaint complaint = { "" };
-	struct vault *vault = vault_open(file, &pin, &canary, said, NULL, &complaint);
+	const struct vault_watcher watcher = { .said = said, .judge = judge };
+	struct vault *vault = vault_open(file, &pin, &canary, &watcher, &complaint);
 
 	if (vault == NULL)
 		fail_msg("%s", complaint.text);
@@ -480,6 +497,80 @@ static void a_killed_member_is_found_again(void **state)
 	}
 	grant_free(grant);
 	vault_close(vault);
+}
+
+static void attack_32_a_member_is_judged_before_it_is_used(void **state)
+{
+	struct vault *vault;
+	struct reason reason;
+	unsigned before = judgements;
+
+	(void)state;
+	judge_refuses = true;
+	member_start(NULL);
+	vault = client_open();
+	await('d');
+	assert_false(vault_ready(vault));
+	assert_int_equal(
+		vault_take_node_key(vault, &node, frame_clock() + SECOND / 100, &reason), UNAVAILABLE);
+	judge_refuses = false; /* it is asked again by itself */
+	await('u');
+	assert_true(judgements > before + 1);
+	assert_int_equal(vault_take_node_key(vault, &node, frame_clock() + 20 * SECOND, &reason), OK);
+	must_seal(vault);
+	/* a process that was started anew may remember something else */
+	judge_refuses = true;
+	assert_int_equal(member_end(SIGKILL), SIGKILL);
+	await('d');
+	before = judgements;
+	member_start(NULL);
+	while (judgements < before + 2)
+		poll(NULL, 0, 10);
+	assert_false(vault_ready(vault));
+	judge_refuses = false;
+	await('u');
+	must_seal(vault);
+	vault_close(vault);
+}
+
+static void checkpoints_are_signed_and_verified(void **state)
+{
+	struct signed_head head = { .seq = 1000, .hash = { 1 }, .time_us = T0 }, older = head, last;
+	struct signer signer, wrong;
+	struct checkpoint checkpoint;
+	struct reason reason;
+	struct vault *vault;
+
+	(void)state;
+	assert_int_equal(store_signer_get(store, MEMBER, &signer, &reason), OK);
+	member_start(NULL);
+	vault = client_ready();
+	must_seal(vault);
+	assert_int_equal(vault_checkpoint(vault, 0, &signer, &head, &checkpoint, &last, &reason), OK);
+	assert_string_equal(checkpoint.member, MEMBER);
+	assert_int_equal(checkpoint.head.seq, 1000);
+	assert_true(checkpoint.seals >= 1);
+	older.seq = 999;
+	assert_int_equal(vault_checkpoint(vault, 0, &signer, &older, &checkpoint, &last, &reason), REFUSED);
+	assert_memory_equal(&last, &head, sizeof(last));
+	older.seq = 1000;
+	older.hash[0] = 2;
+	assert_int_equal(vault_checkpoint(vault, 0, &signer, &older, &checkpoint, &last, &reason), REFUSED);
+	/* a signature is nothing without the pinned key */
+	wrong = signer;
+	memcpy(wrong.public_key, recipient.spki, SIGNER_KEY_BYTES);
+	assert_int_equal(vault_checkpoint(vault, 0, &wrong, &head, &checkpoint, &last, &reason), UNAVAILABLE);
+	assert_non_null(strstr(reason.text, "pinned"));
+	/* the next monitor hears what was signed */
+	vault_close(vault);
+	judged.seq = 1000;
+	vault = client_ready();
+	assert_int_equal(member_end(SIGTERM), 0);
+	await('d');
+	assert_int_equal(
+		vault_checkpoint(vault, 0, &signer, &head, &checkpoint, &last, &reason), UNAVAILABLE);
+	vault_close(vault);
+	judged.seq = -1;
 }
 
 struct given {
@@ -921,6 +1012,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_release_is_sealed_and_opens, begin, end),
 		cmocka_unit_test_setup_teardown(nothing_works_before_the_node_key, begin, end),
 		cmocka_unit_test_setup_teardown(a_killed_member_is_found_again, begin, end),
+		cmocka_unit_test_setup_teardown(attack_32_a_member_is_judged_before_it_is_used, begin, end),
+		cmocka_unit_test_setup_teardown(checkpoints_are_signed_and_verified, begin, end),
 		cmocka_unit_test_setup_teardown(many_threads_seal, begin, end),
 		cmocka_unit_test_setup_teardown(a_member_ends_among_several, begin, end),
 		cmocka_unit_test_setup_teardown(a_stopped_member_costs_one_deadline, begin, end),

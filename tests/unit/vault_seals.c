@@ -330,7 +330,7 @@ static void scene_begin(enum way way, unsigned at, long long deadline_ms)
 	assert_int_equal(pipe2(told, O_CLOEXEC), 0);
 	member_start(&played[0], way, at);
 	member_start(&played[1], WELL, 0);
-	vault = vault_open(&file, pins, &canary, said, NULL, &complaint);
+	vault = vault_open(&file, pins, &canary, &(struct vault_watcher){ .said = said }, &complaint);
 	assert_non_null(vault);
 	await("AB");
 	assert_int_equal(vault_take_node_key(vault, &node, frame_clock() + 20 * SECOND, &reason), OK);
@@ -708,7 +708,8 @@ static int group_begin(void **state)
 	}
 	envelope_make(&canary, "canary", "canary", 40);
 	envelope_make(&node, "node", "node", DATA_KEY_BYTES + TAG_BYTES);
-	store = store_open(place.store, STORE_SERVE, "rp-1", &complaint);
+	store = store_open(&(struct store_settings){ .uri = place.store, .use = STORE_SERVE, .node = "rp-1" },
+		&complaint);
 	assert_non_null(store);
 	secret_put("short", 40);
 	for (unsigned i = 0; i < LONG; i++) {

@@ -353,6 +353,8 @@ static void malformed_requests_are_refused(void **state)
 	strcpy(one.name, "one");
 	/* what only set-up knows, what is an answer, and every cut of a good request */
 	for (int type = FRAME_SETUP_TOKEN; type < FRAME_TYPES_END; type++) {
+		if (type == FRAME_CHECKPOINT || type == FRAME_LAST)
+			continue; /* vault_sign.c */
 		frame_start(&request, (enum frame_type)type);
 		assert_true(serve(&worker, &request, &answer));
 		expect_error(&answer, ERROR_REQUEST, "does not know");
