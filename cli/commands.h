@@ -13,6 +13,8 @@ int run_secret_remove(struct words);
 /* ledger.c */
 int run_ledger_show(struct words);
 int run_ledger_rearm(struct words);
+/* restore_accept.c */
+int run_restore_accept(struct words);
 /* audit.c */
 int run_audit_query(struct words);
 int run_audit_verify(struct words);

@@ -25,6 +25,9 @@ static const struct command {
 	{ "ledger rearm", run_ledger_rearm,
 		"INSTANCE --account A --region R --reason TEXT --until 30m [--key SHA256HEX]",
 		"allow one more first use, for a while" },
+	{ "restore --accept", run_restore_accept, "--reason TEXT [--actor NAME] [--vault-program FILE]",
+		"an older database is the true one from now on: the vault's members take its head for the "
+		"last" },
 	{ "audit query", run_audit_query,
 		"[--instance-id I] [--request-id I] [--release-id I] [--role R] [--event E] [--outcome O] "
 		"[--since T] [--until T] [--limit N | "

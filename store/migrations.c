@@ -53,6 +53,19 @@
 	"INSERT INTO shelf (id, changes) VALUES (1, 0);"                                                     \
 	"CREATE INDEX rearm_open ON rearm (until_us) WHERE spent_us IS NULL"
 
+/* What the vault's members have signed, and restores: the newest one's time bounds the launches whose first
+ * use may be a second one; `lost` says which heads it gave up. */
+#define SCHEMA_4(INTEGER, BYTES)                                                                             \
+	"CREATE TABLE signer (member TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL, public_key " BYTES     \
+	" NOT NULL);"                                                                                        \
+	"CREATE TABLE checkpoint (member TEXT NOT NULL, node TEXT NOT NULL, seq " INTEGER " NOT NULL,"       \
+	" hash " BYTES " NOT NULL, time_us " INTEGER " NOT NULL, seals " INTEGER " NOT NULL,"                \
+	" signature " BYTES " NOT NULL, PRIMARY KEY (member, node, seq));"                                   \
+	"CREATE TABLE restored (seq " INTEGER " NOT NULL PRIMARY KEY, time_us " INTEGER                      \
+	" NOT NULL, since_us " INTEGER " NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL);"              \
+	"CREATE TABLE lost (restored " INTEGER " NOT NULL, member TEXT NOT NULL, seq " INTEGER               \
+	" NOT NULL, hash " BYTES " NOT NULL, time_us " INTEGER " NOT NULL, PRIMARY KEY (restored, member))"
+
 #define MIGRATION(schema, what)                                                                              \
 	{                                                                                                    \
 		{ schema("INTEGER", "BLOB"), schema("BIGINT", "BYTEA") }, what                               \
@@ -65,6 +78,7 @@ static const struct {
 	MIGRATION(SCHEMA_1, "the tables"),
 	MIGRATION(SCHEMA_2, "how many first uses a rule has had within an hour"),
 	MIGRATION(SCHEMA_3, "what a batch need not read again"),
+	MIGRATION(SCHEMA_4, "what the members have signed, and restores"),
 };
 enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]), TELL_SECONDS = 10 };
 
