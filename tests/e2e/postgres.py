@@ -221,10 +221,6 @@ class Server:
             self.process.send_signal(how)
             self.process.wait(SECONDS)
 
-    def restart(self):
-        self.stop()
-        self.start()
-
     def limit_files(self, size=None):
         """No file of it may grow beyond so many bytes: to PostgreSQL that is a full disk. None: any size again."""
         family = self._hold()  # else it breaks down half-way
@@ -303,9 +299,6 @@ class Cluster:
         secret = password or self.password
         options = urllib.parse.urlencode({"sslmode": "disable", "gssencmode": "disable", **options})
         return "postgresql://%s%s@%s/%s?%s" % (OWNER, ":" + secret if secret else "", hosts, database, options)
-
-    def other(self, server):
-        return self.servers[1 - self.servers.index(server)]
 
     def psql(self, *statements, **options):
         """On the primary, in the nodes' database."""

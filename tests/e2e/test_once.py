@@ -38,7 +38,7 @@ def whole(world):
 
 def test_attack_26_30_31_33_ten_rounds_on_postgresql():
     with World(PLAIN) as world:
-        play(world, faults.dealt(random.Random(7), 10))
+        play(world, faults.dealt(random.Random(7), 10, faults.ANY + faults.POSTGRESQL))
         whole(world)
         cuts = sum((wire.counts for wire in world.all_wires()), start=type(world.all_wires()[0].counts)())
         print("# wires: %s" % dict(cuts))
@@ -47,7 +47,7 @@ def test_attack_26_30_31_33_ten_rounds_on_postgresql():
 
 def test_attack_30_33_rounds_on_sqlite():
     with World(PLAIN, engine="sqlite") as world:
-        play(world, [None] * 3)
+        play(world, faults.dealt(random.Random(7), 3, faults.ANY))
         whole(world)
 
 

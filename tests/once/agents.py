@@ -7,19 +7,20 @@ import threading
 
 from history import now
 
-PATIENCE = 40  # seconds from the healing on: an agent that is not through by then is left unserved
+PATIENCE = 40  # seconds from the healing on: who is not through by then has not been served
+FINAL = (200, 400, 401, 403, 404, 409)  # an agent comes again after anything else
 ANSWER = 4  # seconds for one answer, longer than the nodes' own deadline
 
 
 class Agent(threading.Thread):
-    """One key of one instance. `until`: an event; once it is set the agent does not give up before PATIENCE."""
+    """One key of one instance, which begins after `delay` seconds; not every agent acknowledges."""
 
-    def __init__(self, stack, port, history, instance, key, seed, delay=0.0, acknowledges=True, tries=None):
+    def __init__(self, stack, port, history, instance, key, seed, delay=0.0, acknowledges=True):
         super().__init__(daemon=True)
         self.stack, self.port, self.history, self.instance, self.key = stack, port, history, instance, key
         self.random = random.Random(seed)
-        self.delay, self.acknowledges, self.tries = delay, acknowledges, tries
-        self.ending = threading.Event()
+        self.delay, self.acknowledges = delay, acknowledges
+        self.ending = threading.Event()  # set: nobody waits for it any more
         self.answer = None  # its last one
 
     def run(self):
@@ -28,12 +29,8 @@ class Agent(threading.Thread):
             answer = self.ask()
             if answer["answer"] == 200:
                 self.acknowledge(answer)
-            if answer["answer"] in (200, 403, 409):
+            if answer["answer"] in FINAL:
                 return
-            if self.tries is not None:
-                self.tries -= 1
-                if self.tries <= 0:
-                    return
             self.ending.wait(self.random.uniform(0.05, 0.3))
 
     def ask(self):

@@ -12,8 +12,6 @@ from its beginning on, also after the round, so it excuses an event and never a 
 """
 import collections
 
-FINAL = (403, 409)
-
 
 def check(history, trail, keep_asking=()):
     """What is wrong, as a list of (kind, text). `keep_asking`: the instances whose agents asked until they were answered,

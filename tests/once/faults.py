@@ -6,7 +6,8 @@ import signal
 import time
 
 HOWS = ("before", "sent", "done", "late", "forget", "slow")
-CALLS = ("send", "recv", "sendmsg", "write", "poll")  # of a node, in the middle of which it dies
+CALLS = ("send", "recv", "write", "poll")  # of a node, in the middle of which it dies
+FILES = ("pwrite", "fdatasync")  # the same, with a store of its own
 
 
 def moment(chance, least=0.1, most=0.6):
@@ -163,14 +164,19 @@ def nodes_killed(world, chance):
 
 def killed_at_call(world, chance):
     """A node dies in the middle of its work: before or after a call that sends, receives, writes or waits."""
-    node = chance.choice(world.fleet.nodes)
-    node.faults.arm(chance.choice(known(node)), chance.randint(1, 60), chance.choice(("kill", "kill-after")))
+    calls = CALLS if world.cluster else CALLS + FILES
+    chance.choice(world.fleet.nodes).faults.arm(chance.choice(calls), chance.randint(1, 60), how_killed(chance))
     moment(chance, 0.2, 0.5)
 
 
-def known(node):
-    """Those of CALLS that the shim has in its page."""
-    return [name for name in CALLS if name in node.faults.calls()]
+def killed_at_answer(world, chance):
+    """A node dies when all is done, sealed and recorded, with the answer on its tongue, or right after it."""
+    chance.choice(world.fleet.nodes).faults.arm("sendmsg", chance.randint(1, 4), how_killed(chance))
+    moment(chance, 0.2, 0.5)
+
+
+def how_killed(chance):
+    return chance.choice(("kill", "kill-after"))
 
 
 def node_stopped(world, chance):
@@ -212,7 +218,7 @@ def agents_moved(world, chance):
 POSTGRESQL = (primary_killed, primary_paused, standby_paused, standby_killed, failed_over, failed_over_lagging,
               waits_cancelled, restarted_unreplicated, old_primary_lives, commit_cut, commit_cut, commit_cut, wire_forgotten,
               wires_cut, killed_at_commit, killed_at_commit)
-ANY = (node_killed, nodes_killed, killed_at_call, killed_at_call, node_stopped, member_stopped, member_killed,
+ANY = (node_killed, nodes_killed, killed_at_call, killed_at_answer, node_stopped, member_stopped, member_killed,
        clock_stepped, agents_moved)
 
 # Where a promise does not hold, this is how it comes out: what a primary has said is gone with it, and the nodes, which
@@ -221,9 +227,9 @@ ASYNCHRONOUS = ((failed_over_lagging,), (nodes_killed,))
 READING = ((waits_cancelled,), (nodes_killed,))
 
 
-def dealt(chance, rounds):
-    """Recipes for so many rounds in which each fault of all comes at least once."""
-    cards = list(dict.fromkeys(ANY + POSTGRESQL))
+def dealt(chance, rounds, kinds):
+    """Recipes for so many rounds, in which each of these faults comes once."""
+    cards = list(dict.fromkeys(kinds))
     chance.shuffle(cards)
     return [[(card,) for card in cards[i::rounds]] for i in range(rounds)]
 

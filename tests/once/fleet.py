@@ -16,7 +16,7 @@ from injection import Control
 from stack import SECONDS, wait_for
 
 MODE = "proxy-protocol"
-AGAIN = 0.2  # seconds, before a node that has ended is started again
+AGAIN = 0.2  # seconds from one start of a node to its next
 
 
 class Node:
@@ -27,7 +27,7 @@ class Node:
         self.address = "127.100.1.%d" % number
         self.place, self.settings = self.address + ":0", settings
         self.process = self.ports = None
-        self.began, self.wanted, self.ended = 0, True, 0
+        self.began = 0
         base = fleet.stack.base
         self.clock = base / (self.name + ".clock")
         self.clock.write_bytes(struct.pack("<q", 0))
@@ -67,23 +67,15 @@ class Node:
         if self.running():
             self.process.send_signal(signal.SIGCONT)
 
-    def stop(self):
-        self.wanted = False
-        if self.running():
-            self.fleet.stack.stop(self.process)
-
     def step(self, seconds):
         """Its clock is so far ahead of everybody else's."""
         with open(self.clock, "r+b") as page:
             page.write(struct.pack("<q", seconds))
 
     def revive(self):
-        """Starts it again where it has ended; True if it had."""
-        if self.running() or not self.wanted or time.monotonic() - self.began < AGAIN:
-            return False
-        self.ended += 1
-        self.begin()
-        return True
+        """Starts it again where it has ended, not more often than that."""
+        if not self.running() and time.monotonic() - self.began >= AGAIN:
+            self.begin()
 
 
 class Fleet:
@@ -118,7 +110,7 @@ class Fleet:
         def up():
             self.tend()
             states = self.front.states(MODE)
-            return all(states.get(node.name) == "UP" for node in self.nodes if node.wanted)
+            return all(states.get(node.name) == "UP" for node in self.nodes)
         wait_for("nodes that haproxy calls up", up, seconds)
 
     def heal(self):

@@ -48,9 +48,9 @@ class Round:
             self.history.path.unlink()
         return not self.wrong
 
-    def _agent(self, instance, key, delay=0.0, **options):
+    def _agent(self, instance, key, delay=0.0):
         return Agent(self.world.stack, self.world.fleet.port, self.history, instance, key, self.chance.random(), delay,
-                     acknowledges=self.chance.random() < 0.8, **options)
+                     acknowledges=self.chance.random() < 0.8)
 
     def _break(self):
         """The faults of the round, from somewhere in the middle of its beginning on."""
@@ -71,7 +71,6 @@ class Round:
         for agent in late:
             agent.start()
         finish(late, self.world.tend, self.patience)
-        self.late = collections.Counter(agent.answer for agent in late)
         for agent in late:
             if agent.instance in armed and agent.answer != 200:
                 self.wrong.append(("rearm-lost", "%s was re-armed, and answered %s" % (agent.instance["id"], agent.answer)))
