@@ -68,6 +68,16 @@ bool command_line_take(struct words words, const struct option *options, const c
 	       complain(complaint, "a word is missing: %d wanted, %d given", n_operands, taken);
 }
 
+bool command_line_has(struct words words, const char *name)
+{
+	const struct option options[] = { { name, NULL, NULL }, { 0 } };
+
+	for (int i = 0; i < words.n && strcmp(words.word[i], "--") != 0; i++)
+		if (option_find(options, words.word[i]))
+			return true;
+	return false;
+}
+
 static void print_line(const char *text)
 {
 	fflush(stdout); /* so that both streams keep their order on a terminal */

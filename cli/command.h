@@ -24,6 +24,9 @@ struct option {
 MUST_USE bool command_line_take(
 	struct words, const struct option *, const char *operands[], int n_operands, struct complaint *);
 
+/* Is that option among the words? For a command that is two, told apart by one of their options. */
+bool command_line_has(struct words, const char *option);
+
 /* "vouchsafe: ..." on standard error; return COMMAND_FAILED and COMMAND_MISUSED. */
 int command_failed(const struct complaint *);
 int command_misused(const struct complaint *);

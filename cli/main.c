@@ -21,10 +21,14 @@ static const struct command {
 	{ "secret list", run_secret_list, "", "names, kinds, versions and sizes; never a value" },
 	{ "secret remove", run_secret_remove, "NAME [--version N] [--comment TEXT]",
 		"one version, or all of them" },
-	{ "ledger show", run_ledger_show, "INSTANCE --account A --region R", "what an instance has had" },
+	{ "ledger show", run_ledger_show,
+		"INSTANCE --account A --region R | --rule R [--launched-after T] "
+		"[--state granted|sealed|acknowledged|conflicting]; [--json]",
+		"what an instance has had, or those of a rule" },
 	{ "ledger rearm", run_ledger_rearm,
-		"INSTANCE --account A --region R --reason TEXT --until 30m [--key SHA256HEX]",
-		"allow one more first use, for a while" },
+		"INSTANCE --account A --region R | --rule R --launched-after T [--yes]; --reason TEXT "
+		"--until 30m [--key SHA256HEX]",
+		"allow one more first use, for a while; of a rule's instances, --yes: not only count them" },
 	{ "audit query", run_audit_query,
 		"[--instance-id I] [--request-id I] [--release-id I] [--role R] [--event E] [--outcome O] "
 		"[--since T] [--until T] [--limit N | "

@@ -44,7 +44,16 @@ static const char migration_1[] =
 /* How many first uses a rule has had within an hour. */
 static const char migration_2[] = "CREATE INDEX ledger_rule ON ledger (rule, granted_us)";
 
-static const char *const migrations[] = { migration_1, migration_2 };
+/* How far a release came, and who else has asked for it; a fleet by its launches; what the longest window
+ * that a policy may state has made moot. */
+static const char migration_5[] =
+	"ALTER TABLE ledger ADD COLUMN sealed_us INTEGER;"
+	"ALTER TABLE ledger ADD COLUMN conflicts INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE ledger ADD COLUMN conflict_us INTEGER;"
+	"CREATE INDEX ledger_fleet ON ledger (rule, launch_time, one_time_hash);"
+	"CREATE INDEX ledger_launch ON ledger (launch_time) WHERE once_per_launch = 1";
+
+static const char *const migrations[] = { migration_1, migration_2, migration_5 };
 enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]) };
 
 static bool version_read(struct sql *sql, long long *version)
