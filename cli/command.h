@@ -17,10 +17,11 @@ struct option {
 	const char *name; /* "--file" */
 	const char **value;
 	bool *flag;
+	unsigned room; /* value[] has room for so many, all NULL at first; 0: for one */
 };
 
-/* Options in any order ("--name value" or "--name=value", each at most once; behind "--" all are operands),
- * and exactly n_operands operands. False: the complaint names the word. */
+/* Options in any order ("--name value" or "--name=value", each at most once, or as often as it has room;
+ * behind "--" all are operands), and exactly n_operands operands. False: the complaint names the word. */
 MUST_USE bool command_line_take(
 	struct words, const struct option *, const char *operands[], int n_operands, struct complaint *);
 

@@ -2,6 +2,8 @@
  * start another vouchsafe-vault than the one that belongs to this program without being told so. */
 #include "cli/installation.h"
 
+#include "store/restore.h"
+
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ static void actor_fill(char actor[ACTOR_SIZE])
 		snprintf(actor, ACTOR_SIZE, "operator:uid-%lu", (unsigned long)getuid());
 }
 
-struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
+static struct installation *installation_new(const char *path, struct complaint *complaint)
 {
 	struct installation *installation = calloc(1, sizeof(*installation));
 
@@ -42,12 +44,37 @@ struct installation *installation_open(const char *path, enum store_use use, str
 	}
 	actor_fill(installation->actor);
 	if (config_load(path ? path : CONFIG_DEFAULT, &installation->config, complaint))
-		installation->store = store_open(
-			installation->config.store, use, installation->config.node, complaint);
-	if (installation->store)
 		return installation;
 	installation_close(installation);
 	return NULL;
+}
+
+static struct installation *installation_with(struct installation *installation, struct store *store)
+{
+	installation->store = store;
+	if (store)
+		return installation;
+	installation_close(installation);
+	return NULL;
+}
+
+struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
+{
+	struct installation *made = installation_new(path, complaint);
+
+	return made ? installation_with(
+			      made, store_open(made->config.store, use, made->config.node, complaint))
+		    : NULL;
+}
+
+struct installation *installation_restore(
+	const char *path, const char *uri, unsigned schema, struct complaint *complaint)
+{
+	struct installation *made = installation_new(path, complaint);
+
+	return made ? installation_with(made, restore_begin(uri ? uri : made->config.store, made->config.node,
+						      schema, complaint))
+		    : NULL;
 }
 
 void installation_close(struct installation *installation)

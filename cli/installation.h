@@ -20,6 +20,10 @@ struct installation {
 /* Reads the configuration (`path` NULL: CONFIG_DEFAULT) and opens the store for this use. NULL with a
  * complaint. */
 struct installation *installation_open(const char *path, enum store_use, struct complaint *);
+/* The same for a database that is to be restored: `uri` instead of the configuration's where it is not NULL,
+ * and restore_begin with that version of the schema. */
+struct installation *installation_restore(
+	const char *path, const char *uri, unsigned schema, struct complaint *);
 void installation_close(struct installation *);
 
 /* Fills in all that vault/ wants for its commands; `program` NULL: vouchsafe-vault beside this program, then

@@ -29,6 +29,10 @@ static const struct command {
 		"INSTANCE --account A --region R | --rule R --launched-after T [--yes]; --reason TEXT "
 		"--until 30m [--key SHA256HEX]",
 		"allow one more first use, for a while; of a rule's instances, --yes: not only count them" },
+	{ "backup", run_backup, "--to FILE --recipient CERTIFICATE.pem [--recipient ...]",
+		"the whole database in a file that only these keys open" },
+	{ "restore", run_restore, "FILE --key KEY.pem [--store URI]",
+		"make an empty database what a backup says" },
 	{ "audit query", run_audit_query,
 		"[--instance-id I] [--request-id I] [--release-id I] [--role R] [--event E] [--outcome O] "
 		"[--since T] [--until T] [--limit N | "
@@ -125,9 +129,13 @@ int main(int argc, char *argv[])
 	snprintf(typed, sizeof(typed), "%s%s%s", argc > 1 ? argv[1] : "", argc > 2 ? " " : "",
 		argc > 2 ? argv[2] : "");
 	command = command_find(typed);
+	words = (struct words){ argc - 3, argv + 3 };
+	if (!command && argc > 1) { /* one of a single word */
+		command = command_find(argv[1]);
+		words = (struct words){ argc - 2, argv + 2 };
+	}
 	if (!command)
 		return unknown(typed);
-	words = (struct words){ argc - 3, argv + 3 };
 	if (words.n == 1 && strcmp(words.word[0], "--help") == 0)
 		return help_of(command);
 	return command->run(words);

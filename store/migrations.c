@@ -53,8 +53,11 @@ static const char migration_5[] =
 	"CREATE INDEX ledger_fleet ON ledger (rule, launch_time, one_time_hash);"
 	"CREATE INDEX ledger_launch ON ledger (launch_time) WHERE once_per_launch = 1";
 
-static const char *const migrations[] = { migration_1, migration_2, migration_5 };
+static const char *const migrations[] = { migration_1, migration_2, "", "", migration_5 };
 enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]) };
+
+/* Stands among the numbers while a restore is under way: a version that no program knows, whichever it is. */
+enum { RESTORING = 1 << 30 };
 
 static bool version_read(struct sql *sql, long long *version)
 {
@@ -69,18 +72,20 @@ static bool version_read(struct sql *sql, long long *version)
 	return query_end(query);
 }
 
+static bool number_insert(struct sql *sql, long long number)
+{
+	struct query *query = sql_query(sql, "INSERT INTO migration (number) VALUES ($1)");
+
+	query_integer(query, 1, number);
+	return query_run(query, NULL);
+}
+
 static bool migration_apply(struct sql *sql, long long number)
 {
-	struct query *query;
-
 	if (number == 1 &&
 		(!sql_claim(sql) || !sql_run(sql, "CREATE TABLE migration (number INTEGER PRIMARY KEY)")))
 		return false;
-	if (!sql_run(sql, migrations[number - 1]))
-		return false;
-	query = sql_query(sql, "INSERT INTO migration (number) VALUES ($1)");
-	query_integer(query, 1, number);
-	return query_run(query, NULL);
+	return sql_run(sql, migrations[number - 1]) && number_insert(sql, number);
 }
 
 static bool migration_commit(struct sql *sql, long long number)
@@ -98,6 +103,9 @@ bool migrations_run(struct sql *sql, bool may_write, struct complaint *complaint
 	if (!version_read(sql, &version))
 		return complain(complaint, "store: its schema cannot be read (%s): put a backup back",
 			sql_error(sql));
+	if (version == RESTORING)
+		return complain(complaint, "store: a restore into it was not finished: remove it, and "
+					   "restore into an empty one");
 	if (version > NEWEST)
 		return complain(complaint,
 			"store: its schema has version %lld, this program knows %d: install the newer "
@@ -115,4 +123,42 @@ bool migrations_run(struct sql *sql, bool may_write, struct complaint *complaint
 				"then start again",
 				version, sql_error(sql));
 	return true;
+}
+
+/* ---- restoring */
+
+bool migrations_restore(struct sql *sql, unsigned schema, struct complaint *complaint)
+{
+	bool done;
+
+	if (schema < 1 || schema > NEWEST)
+		return complain(complaint,
+			"store: the backup's schema has version %u, this program knows %d: restore it with "
+			"the "
+			"vouchsafe that made it, or a newer one",
+			schema, NEWEST);
+	done = sql_begin(sql, SQL_WRITE);
+	for (unsigned number = 1; number <= schema && done; number++)
+		done = migration_apply(sql, number);
+	if (done && number_insert(sql, RESTORING) && sql_commit(sql))
+		return true;
+	sql_rollback(sql);
+	return complain(complaint, "store: its tables cannot be made (%s)", sql_error(sql));
+}
+
+bool migrations_restored(struct sql *sql, unsigned schema, struct complaint *complaint)
+{
+	while (schema < NEWEST)
+		if (!migration_commit(sql, ++schema))
+			return complain(complaint, "store: migration %u failed (%s)", schema, sql_error(sql));
+	return true;
+}
+
+bool migrations_unmark(struct sql *sql)
+{
+	struct query *query = sql_query(sql, "DELETE FROM migration WHERE number = $1");
+	long long affected = 0;
+
+	query_integer(query, 1, RESTORING);
+	return query_run(query, &affected) && affected == 1;
 }

@@ -8,4 +8,13 @@
  * program. */
 MUST_USE bool migrations_run(struct sql *, bool may_write, struct complaint *);
 
+/* ---- for restore.c: a database of an older version, that nobody can open before it is finished */
+
+/* Makes an empty database one of that version, marked as not finished; in one transaction. */
+MUST_USE bool migrations_restore(struct sql *, unsigned schema, struct complaint *);
+/* From that version to this program's; the mark stays. */
+MUST_USE bool migrations_restored(struct sql *, unsigned schema, struct complaint *);
+/* Takes the mark away, within a transaction. */
+MUST_USE bool migrations_unmark(struct sql *);
+
 #endif

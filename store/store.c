@@ -160,6 +160,14 @@ static enum lock_state lock_take(const char *path, int *fd, struct complaint *co
 
 /* ---- opening */
 
+static bool database_is_empty(const struct store *store, struct complaint *complaint)
+{
+	return sql_empty(store->sql) ||
+	       complain(complaint,
+		       "store: there is something in it: a backup is restored into an empty database alone, "
+		       "so name another one, or move this one away");
+}
+
 static bool database_open(struct store *store, bool may_make, struct complaint *complaint)
 {
 	enum sql_use use = store->use == STORE_READ ? SQL_READ : SQL_WRITE;
@@ -167,7 +175,9 @@ static bool database_open(struct store *store, bool may_make, struct complaint *
 	if (may_make && !database_make(store->path, complaint))
 		return false;
 	store->sql = sql_open(store->path, use, complaint);
-	if (store->sql && migrations_run(store->sql, may_make, complaint))
+	if (store->sql && store->use == STORE_RESTORE && database_is_empty(store, complaint))
+		return true;
+	if (store->sql && store->use != STORE_RESTORE && migrations_run(store->sql, may_make, complaint))
 		return true;
 	sql_close(store->sql);
 	store->sql = NULL;
@@ -235,9 +245,10 @@ static struct store *store_new(
 
 struct store *store_open(const char *uri, enum store_use use, const char *node, struct complaint *complaint)
 {
-	static bool (*const openers[])(struct store *, struct complaint *) = {
-		[STORE_SERVE] = open_serve, [STORE_TOOL] = open_tool, [STORE_READ] = open_read
-	};
+	static bool (*const openers[])(struct store *, struct complaint *) = { [STORE_SERVE] = open_serve,
+		[STORE_TOOL] = open_tool,
+		[STORE_READ] = open_read,
+		[STORE_RESTORE] = open_serve };
 	struct store *store;
 
 	if (strncmp(uri, scheme, strlen(scheme)) != 0) {

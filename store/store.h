@@ -11,7 +11,8 @@ struct store;
 enum store_use {
 	STORE_SERVE, /* the one committer of a node: takes the node lock, migrates */
 	STORE_TOOL, /* a command beside a running node: migrates where nobody serves, no lock */
-	STORE_READ /* queries: never writes */
+	STORE_READ, /* queries: never writes */
+	STORE_RESTORE /* restore_begin's: nothing is there yet, and nobody else has it */
 };
 
 /* `uri`: "sqlite:/path". `node` stands in events. NULL: the complaint names the mend (no such folder,

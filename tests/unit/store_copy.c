@@ -1,0 +1,401 @@
+/* Copies: each table and column of the schema is in them, a database that is made from one has the very rows,
+ * none of it can be used before it is whole, and bytes of another form are refused. */
+#include "store/copy.h"
+#include "store/copy_tables.h"
+#include "store/restore.h"
+#include "tests/unit/store_fixture.h"
+
+enum { PIECE = 4096, ALL = 1 << 20 };
+
+struct scenes {
+	struct scene *from;
+	struct place to;
+	unsigned char *copy;
+	size_t length;
+	unsigned schema;
+	unsigned long long rows;
+};
+
+static void something_of_everything(struct store *store)
+{
+	static const struct member_pin pin = { "5b0c7f0e-0000-4000-8000-000000000001", "hsm-a",
+		"0123456789abcdef", 1, "00112233445566778899aabbccddeeff", IV_HOST };
+	const struct rearm rearm = { ACCOUNT, REGION, "i-00000000000000001", "a reason", "operator:x", T0,
+		T0 + MINUTE, NULL };
+	char id[RELEASE_ID_SIZE];
+	struct reason reason;
+
+	assert_int_equal(store_member_put(store, &pin, "operator:x", &reason), OK);
+	for (unsigned i = 1; i < 50; i++)
+		assert_int_equal(release_at(store, i, 1, T0, id), OK);
+	assert_int_equal(acknowledge_at(store, id, T0), OK);
+	assert_int_equal(ledger_rearm(store, &rearm, &reason), OK);
+	assert_int_equal(release_at(store, 1, 2, T0, NULL), OK);
+	assert_int_equal(release_at(store, 2, 2, T0, NULL), REFUSED);
+}
+
+/* As many pieces as it takes. */
+static void copy_all(struct scenes *scenes, struct store *store)
+{
+	struct reason reason = { 0 };
+	struct copy_source *source = copy_source_open(store, &reason);
+	bool ended = false;
+	size_t used;
+
+	assert_non_null(source);
+	scenes->schema = copy_source_schema(source);
+	scenes->length = 0;
+	while (!ended) {
+		assert_true(scenes->length + PIECE <= ALL);
+		assert_int_equal(
+			copy_read(source, scenes->copy + scenes->length, PIECE, &used, &ended, &reason), OK);
+		scenes->length += used;
+		if (scenes->length == used) /* comes behind the snapshot */
+			assert_int_equal(release_at(scenes->from->store, 999, 1, T0, NULL), OK);
+	}
+	scenes->rows = copy_source_rows(source);
+	copy_source_close(source);
+}
+
+static int begin(void **state)
+{
+	struct scenes *scenes = calloc(1, sizeof(*scenes));
+	void *scene;
+	struct store *reader;
+
+	scene_begin_with_secrets(&scene);
+	scenes->from = scene;
+	scenes->copy = malloc(ALL);
+	assert_non_null(scenes->copy);
+	place_make(&scenes->to);
+	something_of_everything(scenes->from->store);
+	reader = place_open(&scenes->from->place, STORE_READ);
+	copy_all(scenes, reader);
+	store_close(reader);
+	*state = scenes;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct scenes *scenes = *state;
+	void *scene = scenes->from;
+
+	scene_end(&scene, false);
+	place_remove(&scenes->to);
+	free(scenes->copy);
+	free(scenes);
+	return 0;
+}
+
+/* ---- the list of tables */
+
+static void every_table_and_column_is_in_it(void **state)
+{
+	struct scenes *scenes = *state;
+	const struct copy_column *columns[COPY_COLUMNS_MAX];
+	char sql[200];
+	long long tables = 0;
+
+	for (const struct copy_table *table = copy_tables; table->name; table++) {
+		unsigned n = copy_columns(table, scenes->schema, columns);
+
+		tables++;
+		snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM pragma_table_info('%s')", table->name);
+		assert_int_equal(ask_number(&scenes->from->place, sql), n);
+		for (unsigned i = 0; i < n; i++) {
+			snprintf(sql, sizeof(sql),
+				"SELECT COUNT(*) FROM pragma_table_info('%s') WHERE cid = %u AND name = '%s' "
+				"AND type = '%s'",
+				table->name, i, columns[i]->name,
+				columns[i]->kind == 'i'   ? "INTEGER"
+				: columns[i]->kind == 't' ? "TEXT"
+							  : "BLOB");
+			if (ask_number(&scenes->from->place, sql) != 1)
+				fail_msg("%s.%s is not as the schema has it", table->name, columns[i]->name);
+		}
+		snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM %s", table->name);
+		if (ask_number(&scenes->from->place, sql) == 0)
+			fail_msg("the test has no row of %s", table->name);
+	}
+	assert_int_equal(
+		ask_number(&scenes->from->place, "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'"
+						 " AND name NOT LIKE 'sqlite_%' AND name <> 'migration'"),
+		tables);
+}
+
+/* ---- there and back */
+
+static struct store *restore_open(struct scenes *scenes)
+{
+	struct complaint complaint = { "" };
+	struct store *store = restore_begin(scenes->to.uri, "rp-2", scenes->schema, &complaint);
+
+	if (!store)
+		print_error("%s\n", complaint.text);
+	assert_non_null(store);
+	return store;
+}
+
+static enum outcome write_copy(
+	struct scenes *scenes, struct store *store, struct bytes copy, struct reason *reason)
+{
+	struct copy_target *target = copy_target_open(store, scenes->schema);
+	enum outcome outcome;
+
+	assert_non_null(target);
+	outcome = copy_write(target, copy, reason);
+	if (outcome == OK)
+		outcome = copy_complete(target, reason);
+	if (outcome == OK)
+		assert_int_equal(copy_target_rows(target), scenes->rows);
+	copy_target_close(target);
+	return outcome;
+}
+
+static enum outcome write_all(struct scenes *scenes, struct store *store, struct reason *reason)
+{
+	return write_copy(scenes, store, (struct bytes){ scenes->copy, scenes->length }, reason);
+}
+
+static const struct restored told = { "0194d000-0000-7000-8000-000000000001", "operator:bob",
+	1767225600000000LL, 1767225700000000LL };
+
+/* Rows of `to` that are not in `from`, with their types. */
+static long long strangers(const char *from, const char *to, const char *table)
+{
+	sqlite3_stmt *statement;
+	sqlite3 *db;
+	char sql[600];
+	long long n;
+
+	assert_int_equal(sqlite3_open(to, &db), SQLITE_OK);
+	snprintf(sql, sizeof(sql), "ATTACH '%s' AS other", from);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	snprintf(sql, sizeof(sql),
+		"SELECT COUNT(*) FROM (SELECT * FROM main.%s EXCEPT SELECT * FROM other.%s)", table, table);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	n = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return n;
+}
+
+/* Nothing in it that was not there, and all that was there but what came behind the snapshot. */
+static void assert_same(const struct scenes *scenes)
+{
+	const char *from = scenes->from->place.path, *to = scenes->to.path;
+
+	for (const struct copy_table *table = copy_tables; table->name; table++) {
+		bool late = strcmp(table->name, "event") == 0 || strcmp(table->name, "find") == 0 ||
+			    strcmp(table->name, "ledger") == 0;
+
+		assert_int_equal(strangers(from, to, table->name), 0);
+		assert_int_equal(strangers(to, from, table->name), late ? 1 : 0);
+	}
+}
+
+static void assert_not_to_be_opened(const struct scenes *scenes)
+{
+	static const enum store_use uses[] = { STORE_SERVE, STORE_TOOL, STORE_READ, STORE_RESTORE };
+	struct complaint complaint;
+
+	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
+		assert_null(store_open(scenes->to.uri, uses[i], "rp-2", &complaint));
+}
+
+static void the_rows_are_the_same(void **state)
+{
+	struct scenes *scenes = *state;
+	struct store *store = restore_open(scenes);
+	struct reason reason = { 0 };
+	long long events;
+	json_t *event;
+
+	assert_int_equal(write_all(scenes, store, &reason), OK);
+	assert_same(scenes);
+	assert_int_equal(restore_finish(store, &told, &events, &reason), OK);
+	store_close(store);
+	store = place_open(&scenes->to, STORE_SERVE);
+	assert_int_equal(chain_whole(store), events + 1);
+	event = newest_event(store);
+	assert_string_equal(said(event, "event"), "store.restored");
+	assert_string_equal(said(event, "actor"), "operator:bob");
+	assert_string_equal(said(event, "node"), "rp-2");
+	assert_non_null(strstr(said(event, "comment"), told.backup_id));
+	assert_non_null(strstr(said(event, "comment"), "2026-01-01T00:00:00"));
+	json_decref(event);
+	/* and it is a store: whoever had something has it still, numbers go on, nobody else gets it */
+	assert_int_equal(release_at(store, 5, 2, T0, NULL), REFUSED);
+	assert_int_equal(release_at(store, 5, 1, T0, NULL), OK);
+	assert_int_equal(release_at(store, 999, 3, T0, NULL), OK); /* what the backup does not know */
+	secret_put(store, "pin", 2);
+	store_close(store);
+}
+
+/* A next re-arm has a number of its own. */
+static void numbers_go_on(void **state)
+{
+	struct scenes *scenes = *state;
+	struct store *store = restore_open(scenes);
+	const struct rearm rearm = { ACCOUNT, REGION, "i-00000000000000007", "another", "operator:x", T0,
+		T0 + MINUTE, NULL };
+	struct reason reason = { 0 };
+	long long events;
+
+	assert_int_equal(write_all(scenes, store, &reason), OK);
+	assert_int_equal(restore_finish(store, &told, &events, &reason), OK);
+	assert_int_equal(ledger_rearm(store, &rearm, &reason), OK);
+	assert_int_equal(ask_number(&scenes->to, "SELECT COUNT(DISTINCT id) FROM rearm"), 2);
+	store_close(store);
+}
+
+/* ---- what must not be */
+
+static void nothing_is_usable_before_its_end(void **state)
+{
+	struct scenes *scenes = *state;
+	struct store *store = restore_open(scenes);
+	struct reason reason = { 0 };
+
+	store_close(store);
+	assert_not_to_be_opened(scenes); /* made, and nothing in it */
+	place_remove(&scenes->to);
+	place_make(&scenes->to);
+	store = restore_open(scenes);
+	assert_int_equal(write_all(scenes, store, &reason), OK);
+	store_close(store);
+	assert_not_to_be_opened(scenes); /* killed before its end */
+}
+
+static void a_broken_chain_is_not_restored(void **state)
+{
+	struct scenes *scenes = *state;
+	struct store *store = restore_open(scenes);
+	struct reason reason = { 0 };
+	long long events;
+
+	assert_int_equal(write_all(scenes, store, &reason), OK);
+	tamper(&scenes->to, "UPDATE event SET hash = zeroblob(32) WHERE seq = 9");
+	assert_int_equal(restore_finish(store, &told, &events, &reason), REFUSED);
+	assert_string_equal(reason.code, REASON_CHAIN_BROKEN);
+	store_close(store);
+	assert_not_to_be_opened(scenes);
+}
+
+static void only_into_an_empty_database(void **state)
+{
+	struct scenes *scenes = *state;
+	struct complaint complaint = { "" };
+
+	store_close(place_open(&scenes->to, STORE_SERVE));
+	assert_null(restore_begin(scenes->to.uri, "rp-2", scenes->schema, &complaint));
+	assert_non_null(strstr(complaint.text, "empty"));
+	store_close(place_open(&scenes->to, STORE_SERVE)); /* untouched */
+	assert_null(restore_begin(scenes->from->place.uri, "rp-2", scenes->schema, &complaint));
+	assert_non_null(strstr(complaint.text, "another node")); /* it is being served */
+	place_remove(&scenes->to);
+	place_make(&scenes->to);
+	assert_null(restore_begin(scenes->to.uri, "rp-2", scenes->schema + 1, &complaint));
+	assert_non_null(strstr(complaint.text, "newer"));
+	assert_null(restore_begin(scenes->to.uri, "rp-2", 0, &complaint));
+}
+
+/* From a version that knew fewer columns: it gets the rest as a migration gives them. */
+static void an_older_schema_is_brought_up(void **state)
+{
+	struct scenes *scenes = *state;
+	struct store *store;
+	struct complaint complaint = { "" };
+	struct reason reason = { 0 };
+	struct copy_target *target;
+	static const char *const names[] = { "event", "word", "find", "ledger", "rearm", "secret", "envelope",
+		"wrap", "member" };
+	long long events;
+
+	store = restore_begin(scenes->to.uri, "rp-2", 2, &complaint);
+	assert_non_null(store);
+	target = copy_target_open(store, 2);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		unsigned char text[32] = "T";
+		size_t length = strlen(names[i]) + 2;
+
+		memcpy(text + 1, names[i], length - 1);
+		text[length] = 'E'; /* and zeros: no rows */
+		assert_int_equal(copy_write(target, (struct bytes){ text, length + 9 }, &reason), OK);
+	}
+	assert_int_equal(copy_complete(target, &reason), OK);
+	copy_target_close(target);
+	assert_int_equal(restore_finish(store, &told, &events, &reason), OK);
+	store_close(store);
+	store = place_open(&scenes->to, STORE_SERVE);
+	assert_int_equal(chain_whole(store), 1);
+	store_close(store);
+}
+
+static void emptied(const struct scenes *scenes)
+{
+	tamper(&scenes->to, "DELETE FROM event; DELETE FROM word; DELETE FROM find; DELETE FROM ledger;"
+			    "DELETE FROM rearm; DELETE FROM secret; DELETE FROM envelope; DELETE FROM wrap;"
+			    "DELETE FROM member");
+}
+
+/* Bytes of the form changed, ends cut: refused, or another value in a column; never a crash. */
+static void other_forms_are_refused(void **state)
+{
+	struct scenes *scenes = *state;
+	unsigned char *copy = malloc(scenes->length + 1);
+	unsigned refusals = 0;
+	struct reason reason = { 0 };
+	struct store *store = restore_open(scenes);
+
+	assert_non_null(copy);
+	memcpy(copy, scenes->copy, scenes->length);
+	for (size_t i = 0; i < scenes->length; i += scenes->length / 60) {
+		struct copy_target *target = copy_target_open(store, scenes->schema);
+		enum outcome outcome;
+
+		/* cut: what was written before stays, so all of it is refused where it is tried again */
+		outcome = copy_write(target, (struct bytes){ scenes->copy, i }, &reason);
+		if (outcome == OK)
+			outcome = copy_complete(target, &reason);
+		assert_int_not_equal(outcome, OK);
+		refusals += outcome == REFUSED;
+		copy_target_close(target);
+		emptied(scenes);
+	}
+	assert_true(refusals > 40);
+	for (size_t i = 0; i < 2000; i += 41) {
+		copy[i] ^= 0x81;
+		if (write_copy(scenes, store, (struct bytes){ copy, scenes->length }, &reason) == OK)
+			tamper(&scenes->to,
+				"DELETE FROM event; DELETE FROM word; DELETE FROM find; DELETE FROM ledger;"
+				"DELETE FROM rearm; DELETE FROM secret; DELETE FROM envelope; DELETE FROM "
+				"wrap;"
+				"DELETE FROM member");
+		copy[i] ^= 0x81;
+	}
+	copy[scenes->length] = 'T';
+	memcpy(copy, scenes->copy, scenes->length);
+	assert_int_equal(
+		write_copy(scenes, store, (struct bytes){ copy, scenes->length + 1 }, &reason), REFUSED);
+	free(copy);
+	store_close(store);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_table_and_column_is_in_it, begin, end),
+		cmocka_unit_test_setup_teardown(the_rows_are_the_same, begin, end),
+		cmocka_unit_test_setup_teardown(numbers_go_on, begin, end),
+		cmocka_unit_test_setup_teardown(nothing_is_usable_before_its_end, begin, end),
+		cmocka_unit_test_setup_teardown(a_broken_chain_is_not_restored, begin, end),
+		cmocka_unit_test_setup_teardown(only_into_an_empty_database, begin, end),
+		cmocka_unit_test_setup_teardown(an_older_schema_is_brought_up, begin, end),
+		cmocka_unit_test_setup_teardown(other_forms_are_refused, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
