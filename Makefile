@@ -6,7 +6,7 @@ SANITIZE ?= 0
 
 # Debian 12 packages: to build, and (more) to test and lint. Installed by `make packages` only where missing.
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
-	libsqlite3-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
+	libsqlite3-dev libpq-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
 PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 iproute2 valgrind prometheus haproxy awscli \
 	python3-botocore python3-jsonschema python3-yaml shellcheck systemd libseccomp2
 PACKAGES_LINT := $(PACKAGES_TEST) clang-format cppcheck
@@ -16,7 +16,7 @@ INSTALL := tests/install-packages
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
 
-PKGS := libmicrohttpd gnutls libcurl jansson libcrypto sqlite3 libxml-2.0 p11-kit-1
+PKGS := libmicrohttpd gnutls libcurl jansson libcrypto sqlite3 libpq libxml-2.0 p11-kit-1
 # Read once, and only by targets that compile.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
@@ -53,14 +53,14 @@ PROGRAMS := vouchsafed vouchsafe-vault vouchsafe-agent vouchsafe
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 
 vouchsafed_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_o)
-vouchsafed_l := -lmicrohttpd -lgnutls -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
+vouchsafed_l := -lmicrohttpd -lgnutls -lcurl -ljansson -lcrypto -lsqlite3 -lpq -lxml2
 vouchsafe-vault_o := $(verifier_o) $(vault_member_o)
 vouchsafe-vault_l := -lp11-kit -ljansson -lcrypto -ldl
 agent_aws_o := $(patsubst %,$(BUILD)/obj/aws/%.o,http_curl sigv4 regions)
 vouchsafe-agent_o := $(verifier_o) $(agent_aws_o) $(agent_o)
 vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
-vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lxml2
+vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lpq -lxml2
 
 .PHONY: help all programs tools demo test faults attacks mutants coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
@@ -127,7 +127,7 @@ unit_vault := $(verifier_o) $(policy_o) $(store_o) $(vault_client_o) $(filter-ou
 unit_agent := $(verifier_o) $(agent_aws_o) $(agent_lib_o)
 unit_cli := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(filter-out $(BUILD)/obj/cli/main.o,$(cli_o))
 unit_server := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_lib_o)
-UNIT_LIBS := -lmicrohttpd -lgnutls -lcurl -ljansson -lcrypto -lsqlite3 -lxml2 -lp11-kit -ldl -lcmocka
+UNIT_LIBS := -lmicrohttpd -lgnutls -lcurl -ljansson -lcrypto -lsqlite3 -lpq -lxml2 -lp11-kit -ldl -lcmocka
 
 define unit
 $(BUILD)/unit/$(1): $(BUILD)/obj/tests/unit/$(1).o $$(unit_$(firstword $(subst _, ,$(1))))
@@ -166,7 +166,7 @@ fuzz_pin_o := $(call objects,vault/pin)
 fuzz_proxy_header_o := $(call objects,server/proxy_header)
 fuzz_query_o := $(call objects,server/audit_parameters)
 fuzz_row_o := $(store_o)
-fuzz_row_l := -lsqlite3
+fuzz_row_l := -lsqlite3 -lpq
 fuzz_setup_o := $(call objects,vault/answer) $(member_lib_o)
 fuzz_setup_l := -lp11-kit -ldl
 fuzz_sts_o := $(aws_o)

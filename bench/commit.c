@@ -197,7 +197,8 @@ static struct store *store_make(const char *path)
 	struct store *store;
 
 	snprintf(uri, sizeof uri, "sqlite:%s", path);
-	store = store_open(uri, STORE_SERVE, "rp-1", &complaint);
+	store = store_open(
+		&(struct store_settings){ .uri = uri, .use = STORE_SERVE, .node = "rp-1" }, &complaint);
 	if (!store) {
 		parts_failed(complaint.text);
 		return NULL;

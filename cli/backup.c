@@ -8,6 +8,7 @@
 #include "cli/backup_seal.h"
 #include "cli/commands.h"
 #include "cli/installation.h"
+#include "verifier/reasons.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -20,7 +21,7 @@
 struct backup {
 	struct recipients *recipients;
 	struct installation *installation;
-	struct copy_source *source;
+	unsigned long long rows;
 	struct backup_writer writer;
 	struct piece_head head;
 	unsigned char *piece; /* PIECE_MAX bytes */
@@ -32,11 +33,10 @@ struct backup {
 static void progress(const struct backup *backup)
 {
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%llu rows, %llu MiB ", copy_source_rows(backup->source),
-			backup->writer.bytes >> 20);
+		fprintf(stderr, "\r%llu rows, %llu MiB ", backup->rows, backup->writer.bytes >> 20);
 }
 
-static bool piece_put(struct backup *backup, size_t length)
+static bool piece_put(struct backup *backup, size_t length, struct complaint *complaint)
 {
 	unsigned char *sealed;
 	size_t sealed_length;
@@ -44,30 +44,39 @@ static bool piece_put(struct backup *backup, size_t length)
 
 	piece_head_write(&backup->head, backup->piece);
 	if (!piece_seal(backup->recipients, (struct bytes){ backup->piece, length }, &sealed, &sealed_length))
-		return complain(backup->complaint, "a piece cannot be sealed");
-	put = backup_writer_put(&backup->writer, (struct bytes){ sealed, sealed_length }, backup->complaint);
+		return complain(complaint, "a piece cannot be sealed");
+	put = backup_writer_put(&backup->writer, (struct bytes){ sealed, sealed_length }, complaint);
 	OPENSSL_free(sealed);
 	backup->head.number++;
 	return put &&
 	       (EVP_Digest(backup->piece, length, backup->head.previous, NULL, EVP_sha256(), NULL) == 1 ||
-		       complain(backup->complaint, "out of memory"));
+		       complain(complaint, "out of memory"));
+}
+
+static bool rows_take(void *context, const struct copy_piece *piece, struct reason *reason)
+{
+	struct backup *backup = context;
+	struct complaint complaint = { "" };
+
+	backup->head.schema = piece->schema;
+	backup->head.last = piece->last;
+	backup->rows = piece->rows;
+	if (!piece_put(backup, PIECE_HEAD + piece->used, &complaint)) {
+		unavailable(reason, REASON_STORE, "%.200s", complaint.text);
+		return false;
+	}
+	progress(backup);
+	return true;
 }
 
 static bool pieces_put(struct backup *backup)
 {
+	const struct copy_sink sink = { backup->piece + PIECE_HEAD, PIECE_MAX - PIECE_HEAD, rows_take,
+		backup };
 	struct reason reason = { 0 };
-	size_t used;
 
-	backup->head.schema = copy_source_schema(backup->source);
-	while (!backup->head.last) {
-		if (copy_read(backup->source, backup->piece + PIECE_HEAD, PIECE_MAX - PIECE_HEAD, &used,
-			    &backup->head.last, &reason) != OK)
-			return complain(backup->complaint, "%s", reason.text);
-		if (!piece_put(backup, PIECE_HEAD + used))
-			return false;
-		progress(backup);
-	}
-	return true;
+	return copy_read(backup->installation->store, &sink, &reason) == OK ||
+	       complain(backup->complaint, "%s", reason.text);
 }
 
 /* ---- before the first */
@@ -110,21 +119,14 @@ static bool event_put(struct backup *backup)
 	return record.outcome == OK || complain(backup->complaint, "%s", record.reason.text);
 }
 
-static bool source_open(struct backup *backup)
-{
-	struct reason reason = { 0 };
-
-	backup->source = copy_source_open(backup->installation->store, &reason);
-	return backup->source || complain(backup->complaint, "%s", reason.text);
-}
-
 static bool backup_write(struct backup *backup, const char *to)
 {
 	bool written;
 
 	if (!backup_writer_open(to, NULL, &backup->writer, backup->complaint))
 		return false;
-	written = event_put(backup) && source_open(backup) && pieces_put(backup);
+	written = event_put(backup) && installation_read_alone(backup->installation, backup->complaint) &&
+		  pieces_put(backup);
 	if (written)
 		return backup_writer_finish(&backup->writer, backup->complaint);
 	backup_writer_abandon(&backup->writer);
@@ -148,9 +150,8 @@ static int backup_run(const char *config, const char *to, const char *const reci
 	if (done && isatty(STDERR_FILENO))
 		fputc('\n', stderr);
 	if (done)
-		printf("backup %s: %llu rows in %llu pieces, %llu bytes\n", backup.head.id,
-			copy_source_rows(backup.source), backup.head.number, backup.writer.bytes);
-	copy_source_close(backup.source);
+		printf("backup %s: %llu rows in %llu pieces, %llu bytes\n", backup.head.id, backup.rows,
+			backup.head.number, backup.writer.bytes);
 	installation_close(backup.installation);
 	recipients_free(backup.recipients);
 	free(backup.piece);

@@ -34,6 +34,13 @@ static void actor_fill(char actor[ACTOR_SIZE])
 		snprintf(actor, ACTOR_SIZE, "operator:uid-%lu", (unsigned long)getuid());
 }
 
+/* Migrations may last. */
+static void said(void *context, const char *text)
+{
+	(void)context;
+	fprintf(stderr, "%s\n", text);
+}
+
 static struct installation *installation_new(const char *path, struct complaint *complaint)
 {
 	struct installation *installation = calloc(1, sizeof(*installation));
@@ -49,32 +56,55 @@ static struct installation *installation_new(const char *path, struct complaint 
 	return NULL;
 }
 
-static struct installation *installation_with(struct installation *installation, struct store *store)
+static struct store_settings settings_of(const struct installation *installation, enum store_use use)
 {
-	installation->store = store;
-	if (store)
+	return (struct store_settings){ .uri = installation->config.store,
+		.use = use,
+		.node = installation->config.node,
+		.min_sync_standbys = installation->config.min_sync_standbys,
+		.told = said };
+}
+
+struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
+{
+	struct installation *installation = installation_new(path, complaint);
+	struct store_settings settings;
+
+	if (!installation)
+		return NULL;
+	settings = settings_of(installation, use);
+	installation->store = store_open(&settings, complaint);
+	if (installation->store)
 		return installation;
 	installation_close(installation);
 	return NULL;
 }
 
-struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
-{
-	struct installation *made = installation_new(path, complaint);
-
-	return made ? installation_with(
-			      made, store_open(made->config.store, use, made->config.node, complaint))
-		    : NULL;
-}
-
 struct installation *installation_restore(
 	const char *path, const char *uri, unsigned schema, struct complaint *complaint)
 {
-	struct installation *made = installation_new(path, complaint);
+	struct installation *installation = installation_new(path, complaint);
+	struct store_settings settings;
 
-	return made ? installation_with(made, restore_begin(uri ? uri : made->config.store, made->config.node,
-						      schema, complaint))
-		    : NULL;
+	if (!installation)
+		return NULL;
+	settings = settings_of(installation, STORE_RESTORE);
+	if (uri)
+		settings.uri = uri;
+	installation->store = restore_begin(&settings, schema, complaint);
+	if (installation->store)
+		return installation;
+	installation_close(installation);
+	return NULL;
+}
+
+bool installation_read_alone(struct installation *installation, struct complaint *complaint)
+{
+	struct store_settings settings = settings_of(installation, STORE_READ);
+
+	store_close(installation->store);
+	installation->store = store_open(&settings, complaint);
+	return installation->store;
 }
 
 void installation_close(struct installation *installation)

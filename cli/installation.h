@@ -24,6 +24,8 @@ struct installation *installation_open(const char *path, enum store_use, struct 
  * and restore_begin with that version of the schema. */
 struct installation *installation_restore(
 	const char *path, const char *uri, unsigned schema, struct complaint *);
+/* Its store again, for reading alone. False: none is open. */
+MUST_USE bool installation_read_alone(struct installation *, struct complaint *);
 void installation_close(struct installation *);
 
 /* Fills in all that vault/ wants for its commands; `program` NULL: vouchsafe-vault beside this program, then

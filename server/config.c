@@ -4,6 +4,7 @@
 #include "aws/bucket.h"
 #include "aws/regions.h"
 #include "server/access_load.h"
+#include "store/store.h"
 #include "verifier/encoding.h"
 #include "verifier/jsonfile.h"
 
@@ -71,6 +72,19 @@ static bool path_load(struct config *config, const struct member *root, const ch
 	       path_resolve(config, &member, text, path, complaint);
 }
 
+static bool standbys_load(struct config *config, const struct member *root, struct complaint *complaint)
+{
+	struct member member = member_of(root, "min_sync_standbys");
+	long long n = 0;
+
+	if (!member.value)
+		return true; /* STANDBYS_AS_FOUND */
+	if (!member_integer(&member, 0, STANDBYS_MAX, &n, complaint))
+		return false;
+	config->min_sync_standbys = n > 0 ? (int)n : STANDBYS_ANY;
+	return true;
+}
+
 static bool store_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
 	static const char scheme[] = "sqlite:";
@@ -80,9 +94,17 @@ static bool store_load(struct config *config, const struct member *root, struct 
 
 	if (!member_string(&member, STORE_URI_MAX - 1, &text, complaint))
 		return false;
+	if (strncmp(text, "postgresql://", 13) == 0 || strncmp(text, "postgres://", 11) == 0) {
+		snprintf(config->store, sizeof(config->store), "%s", text);
+		return standbys_load(config, root, complaint);
+	}
+	if (member_of(root, "min_sync_standbys").value) {
+		member = member_of(root, "min_sync_standbys");
+		return member_complain(&member, complaint, "only a PostgreSQL store has standbys");
+	}
 	if (strncmp(text, scheme, sizeof(scheme) - 1) != 0 || !text[sizeof(scheme) - 1])
 		return member_complain(&member, complaint,
-			"this version keeps its store in SQLite; write \"sqlite:/path/to/file.db\"");
+			"write \"sqlite:/path/to/file.db\" or \"postgresql://user@host/database\"");
 	if (!path_resolve(config, &member, text + sizeof(scheme) - 1, path, complaint))
 		return false;
 	snprintf(config->store, sizeof(config->store), "%s%s", scheme, path);
@@ -480,8 +502,9 @@ static bool certificates_load(struct config *config, const struct member *root, 
 static bool root_load(struct config *config, const struct member *root, struct complaint *complaint)
 {
 	static const char *const known[] = { "node", "listen", "tls", "ops_listen", "ops_tls", "deadline",
-		"drain", "limits", "trusted_proxies", "forwarded_by", "proxy_hops", "store", "policy",
-		"vault", "identity_certificates", "aws", "audit_access", "development", NULL };
+		"drain", "limits", "trusted_proxies", "forwarded_by", "proxy_hops", "store",
+		"min_sync_standbys", "policy", "vault", "identity_certificates", "aws", "audit_access",
+		"development", NULL };
 
 	config->deadline_ms = 10000;
 	return member_object(root, known, complaint) && node_load(config, root, complaint) &&

@@ -11,7 +11,13 @@
 #include <limits.h>
 #include <netinet/in.h>
 
-enum { AUDIT_ACCESS_MAX = 32, STORE_URI_MAX = PATH_MAX + 16, WAITING_MAX = 100000, PER_ADDRESS_MAX = 100000 };
+enum {
+	AUDIT_ACCESS_MAX = 32,
+	STORE_URI_MAX = PATH_MAX + 16,
+	WAITING_MAX = 100000,
+	PER_ADDRESS_MAX = 100000,
+	STANDBYS_MAX = 100
+};
 
 /* Paths of one listener's TLS, all in PEM; "": none. Without a certificate it is plain HTTP. */
 struct tls_files {
@@ -31,7 +37,8 @@ struct config {
 	unsigned waiting; /* requests under way at most */
 	unsigned per_address; /* connections to `listen` at once from one address that is no trusted proxy's;
 				 requests under way for one address that a header forwards */
-	char store[STORE_URI_MAX]; /* "sqlite:/path" */
+	char store[STORE_URI_MAX]; /* "sqlite:/path" or "postgresql://..." */
+	int min_sync_standbys; /* as store_open takes it */
 	char policy[PATH_MAX];
 	char vault[PATH_MAX];
 	char identity_certificates[PATH_MAX]; /* folder of REGION.pem; "": none */

@@ -391,6 +391,29 @@ static bool listeners_start(struct program *p, struct complaint *complaint)
 	return true;
 }
 
+static void store_told(void *context, const char *text)
+{
+	(void)context;
+	log_line(LOG_WARNING, "store", "text", text, NULL);
+}
+
+static bool store_start(struct program *p, struct complaint *complaint)
+{
+	struct store_settings settings = { .uri = p->config.store,
+		.use = STORE_SERVE,
+		.node = p->config.node,
+		.min_sync_standbys = p->config.min_sync_standbys,
+		.patience_ms = p->config.deadline_ms,
+		.told = store_told };
+
+	p->server.store = store_open(&settings, complaint);
+	if (!p->server.store)
+		return false;
+	settings.use = STORE_READ;
+	p->server.reader = store_open(&settings, complaint);
+	return p->server.reader;
+}
+
 static bool program_start(struct program *p, const char *path, struct complaint *complaint)
 {
 	if (!cryptography_ready(complaint) || !config_load(path, &p->config, complaint))
@@ -410,11 +433,7 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	if (!p->server.rules || !rules_load(p->server.rules, &p->config, complaint))
 		return false;
 	reload_warn(&p->server);
-	p->server.store = store_open(p->config.store, STORE_SERVE, p->config.node, complaint);
-	if (!p->server.store)
-		return false;
-	p->server.reader = store_open(p->config.store, STORE_READ, p->config.node, complaint);
-	if (!p->server.reader || !vault_start(p, complaint) || !node_key_take(p, complaint))
+	if (!store_start(p, complaint) || !vault_start(p, complaint) || !node_key_take(p, complaint))
 		return false;
 	rules_set_challenge_key(p->server.rules, vault_challenge_key(p->server.vault));
 	warn_missing_secrets(p);

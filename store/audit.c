@@ -43,7 +43,7 @@ static bool window_is_narrow(struct store *store, const struct audit_filter *fil
 	if (filter->instance_id || (filter->since_us == 0 && filter->until_us == 0))
 		return true;
 	query = sql_query(store->sql,
-		"SELECT COUNT(*) FROM (SELECT 1 FROM find WHERE time >= $1 AND time < $2 LIMIT $3) AS some");
+		"SELECT COUNT(*) FROM (SELECT 1 FROM find WHERE time >= $1 AND time < $2 LIMIT $3) AS few");
 	query_integer(query, 1, filter->since_us);
 	query_integer(query, 2, filter->until_us > 0 ? filter->until_us : LLONG_MAX);
 	query_integer(query, 3, WINDOW_SMALL);

@@ -8,24 +8,32 @@
 
 #define HOUR_US (3600LL * 1000000)
 
-#define INSERT_LEDGER                                                                                        \
+#define COLUMNS_LEDGER                                                                                       \
 	"INSERT INTO ledger (one_time_hash, account, region, instance, role, rule, release, recipient, "     \
 	"secrets,"                                                                                           \
-	" once_per_launch, launch_time, granted_us, retry_until_us, acknowledged_us, collected)"             \
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, 1) ON CONFLICT "             \
-	"(one_time_hash) DO "
-#define REPLACE_LEDGER                                                                                       \
-	INSERT_LEDGER "UPDATE SET role = excluded.role, rule = excluded.rule, release = excluded.release,"   \
-		      " recipient = excluded.recipient, secrets = excluded.secrets,"                         \
-		      " once_per_launch = excluded.once_per_launch, launch_time = excluded.launch_time,"     \
-		      " granted_us = excluded.granted_us, retry_until_us = excluded.retry_until_us,"         \
-		      " acknowledged_us = NULL, collected = 1"
+	" once_per_launch, launch_time, granted_us, retry_until_us, acknowledged_us, collected)"
+#define VALUES_LEDGER " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, 1)"
+/* The same, as long as the rule is not full; whoever has a row is no first use and is not counted out. */
+#define SELECT_LIMITED                                                                                       \
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, 1"                            \
+	" WHERE EXISTS (SELECT 1 FROM ledger AS mine WHERE mine.one_time_hash = $1)"                         \
+	" OR (SELECT COUNT(*) FROM (SELECT 1 FROM ledger AS one WHERE one.rule = $6 AND one.granted_us > "   \
+	"$14 LIMIT $15) AS recent) < $15"
+#define OR_NOTHING " ON CONFLICT (one_time_hash) DO NOTHING"
+#define OR_REPLACE                                                                                           \
+	" ON CONFLICT (one_time_hash) DO UPDATE SET role = excluded.role, rule = excluded.rule,"             \
+	" release = excluded.release, recipient = excluded.recipient, secrets = excluded.secrets,"           \
+	" once_per_launch = excluded.once_per_launch, launch_time = excluded.launch_time,"                   \
+	" granted_us = excluded.granted_us, retry_until_us = excluded.retry_until_us,"                       \
+	" acknowledged_us = NULL, collected = 1"
+#define OR_LATER_LAUNCH                                                                                      \
+	OR_REPLACE " WHERE ledger.once_per_launch = 1 AND excluded.launch_time > ledger.launch_time"
 
-static const char *const burn_texts[] = {
-	[BURN_ONCE] = INSERT_LEDGER "NOTHING",
-	[BURN_PER_LAUNCH] = REPLACE_LEDGER
-	" WHERE ledger.once_per_launch = 1 AND excluded.launch_time > ledger.launch_time",
-	[BURN_REARMED] = REPLACE_LEDGER,
+static const char *const burn_texts[][2] = {
+	[BURN_ONCE] = { COLUMNS_LEDGER VALUES_LEDGER OR_NOTHING, COLUMNS_LEDGER SELECT_LIMITED OR_NOTHING },
+	[BURN_PER_LAUNCH] = { COLUMNS_LEDGER VALUES_LEDGER OR_LATER_LAUNCH,
+		COLUMNS_LEDGER SELECT_LIMITED OR_LATER_LAUNCH },
+	[BURN_REARMED] = { COLUMNS_LEDGER VALUES_LEDGER OR_REPLACE, NULL },
 };
 
 /* *one: it changed exactly one row. */
@@ -40,11 +48,13 @@ static bool run_counted(struct query *query, bool *one)
 	return true;
 }
 
-bool ledger_burn(struct store *store, const struct burn *burn, enum burn_how how, bool *burned)
+bool ledger_burn(struct store *store, const struct burn *burn, enum burn_how how, long long *affected)
 {
-	struct query *query = sql_query(store->sql, burn_texts[how]);
+	bool limited = how != BURN_REARMED && burn->most_per_hour > 0;
+	struct query *query = sql_query(store->sql, burn_texts[how][limited]);
 	char rule[NAME_SIZE];
 
+	*affected = 0;
 	snprintf(rule, sizeof(rule), "%s", burn->rule ? burn->rule : "");
 	query_bytes(query, 1, burn->one_time_hash, 32);
 	query_text(query, 2, burn->assertion->account_id);
@@ -59,7 +69,11 @@ bool ledger_burn(struct store *store, const struct burn *burn, enum burn_how how
 	query_integer(query, 11, burn->launch_time);
 	query_integer(query, 12, burn->now_us);
 	query_integer(query, 13, burn->retry_until_us);
-	return run_counted(query, burned);
+	if (limited) {
+		query_integer(query, 14, burn->now_us - HOUR_US);
+		query_integer(query, 15, burn->most_per_hour);
+	}
+	return query_later(query, affected);
 }
 
 /* ---- reading a row */
@@ -69,12 +83,9 @@ bool ledger_burn(struct store *store, const struct burn *burn, enum burn_how how
 	"granted_us,"                                                                                        \
 	" retry_until_us, acknowledged_us, collected FROM ledger WHERE "
 
-static bool entry_read(struct query *query, struct ledger_entry *entry, bool *found)
+static void entry_take(struct query *query, struct ledger_entry *entry)
 {
 	*entry = (struct ledger_entry){ 0 };
-	*found = query_step(query) == STEP_ROW;
-	if (!*found)
-		return query_end(query);
 	column_text(query, 0, entry->release_id, sizeof(entry->release_id));
 	column_text(query, 1, entry->rule, sizeof(entry->rule));
 	column_text(query, 2, entry->secrets, sizeof(entry->secrets));
@@ -89,6 +100,13 @@ static bool entry_read(struct query *query, struct ledger_entry *entry, bool *fo
 	entry->acknowledged = !column_null(query, 11);
 	entry->acknowledged_us = column_integer(query, 11);
 	entry->collected = (unsigned)column_integer(query, 12);
+}
+
+static bool entry_read(struct query *query, struct ledger_entry *entry, bool *found)
+{
+	*found = query_step(query) == STEP_ROW;
+	if (*found)
+		entry_take(query, entry);
 	return query_end(query);
 }
 
@@ -101,12 +119,25 @@ bool ledger_of_instance(
 	return entry_read(query, entry, found);
 }
 
-bool ledger_of_release(struct store *store, const char *release_id, struct ledger_entry *entry, bool *found)
-{
-	struct query *query = sql_query(store->sql, SELECT_LEDGER "release = $1");
+#define EIGHT(a, b, c, d, e, f, g, h) "$" #a ",$" #b ",$" #c ",$" #d ",$" #e ",$" #f ",$" #g ",$" #h
 
-	query_text(query, 1, release_id);
-	return entry_read(query, entry, found);
+bool ledger_of_releases(struct store *store, const char *const release_ids[], size_t n,
+	void (*row)(void *context, const struct ledger_entry *), void *context)
+{
+	/* clang-format off */
+	struct query *query = sql_query(store->sql, SELECT_LEDGER "release IN ("
+		EIGHT(1, 2, 3, 4, 5, 6, 7, 8) "," EIGHT(9, 10, 11, 12, 13, 14, 15, 16) ","
+		EIGHT(17, 18, 19, 20, 21, 22, 23, 24) "," EIGHT(25, 26, 27, 28, 29, 30, 31, 32) ")");
+	/* clang-format on */
+	struct ledger_entry entry;
+
+	for (size_t i = 0; i < LEDGER_RELEASES_MAX; i++)
+		query_text(query, (int)i + 1, i < n ? release_ids[i] : NULL);
+	while (query_step(query) == STEP_ROW) {
+		entry_take(query, &entry);
+		row(context, &entry);
+	}
+	return query_end(query);
 }
 
 /* ---- collecting, acknowledging */
@@ -120,29 +151,37 @@ bool ledger_collect(struct store *store, const char *release_id, bool *counted)
 	return run_counted(query, counted);
 }
 
-bool ledger_acknowledge(struct store *store, const char *release_id, long long now_us, bool *first)
+bool ledger_acknowledge(struct store *store, const char *release_id, long long now_us, long long *affected)
 {
 	struct query *query = sql_query(store->sql,
 		"UPDATE ledger SET acknowledged_us = $2 WHERE release = $1 AND acknowledged_us IS NULL");
 
+	*affected = 0;
 	query_text(query, 1, release_id);
 	query_integer(query, 2, now_us);
-	return run_counted(query, first);
+	return query_later(query, affected);
 }
 
-bool ledger_rule_full(struct store *store, const char *rule, unsigned most, long long now_us, bool *full)
+bool ledger_touch(struct store *store, const char *release_id)
 {
-	struct query *query = sql_query(store->sql, "SELECT COUNT(*) FROM (SELECT 1 FROM ledger WHERE rule = "
-						    "$1 AND granted_us > $2 LIMIT $3) AS recent");
+	struct query *query = sql_query(
+		store->sql, "UPDATE ledger SET acknowledged_us = acknowledged_us WHERE release = $1");
 
-	query_text(query, 1, rule);
-	query_integer(query, 2, now_us - HOUR_US);
-	query_integer(query, 3, most);
-	*full = query_step(query) == STEP_ROW && column_integer(query, 0) >= most;
-	return query_end(query);
+	query_text(query, 1, release_id);
+	return query_later(query, NULL);
 }
 
 /* ---- re-arms */
+
+static void rearm_name(struct query *query, long long *id, char comment[REARM_COMMENT_SIZE])
+{
+	char actor[REARM_ACTOR_SIZE], why[REARM_REASON_SIZE];
+
+	*id = column_integer(query, 0);
+	column_text(query, 1, actor, sizeof(actor));
+	column_text(query, 2, why, sizeof(why));
+	snprintf(comment, REARM_COMMENT_SIZE, "re-arm %lld by %s: %s", *id, actor, why);
+}
 
 static bool rearm_find(
 	struct store *store, const struct burn *burn, long long *id, char comment[REARM_COMMENT_SIZE])
@@ -164,6 +203,36 @@ static bool rearm_find(
 		column_text(query, 2, why, sizeof(why));
 		snprintf(comment, REARM_COMMENT_SIZE, "re-arm %lld by %s: %s", *id, actor, why);
 	}
+	return query_end(query);
+}
+
+bool rearm_spend_burned(struct store *store, const struct burn *burn, long long *affected)
+{
+	struct query *query = sql_query(store->sql,
+		"UPDATE rearm SET spent_us = $2, spent_release = $3 WHERE id = (SELECT MIN(id) FROM rearm"
+		" WHERE one_time_hash = $1 AND spent_us IS NULL AND until_us > $2"
+		" AND (recipient IS NULL OR recipient = $4))"
+		" AND EXISTS (SELECT 1 FROM ledger WHERE release = $3)");
+
+	*affected = 0;
+	query_bytes(query, 1, burn->one_time_hash, 32);
+	query_integer(query, 2, burn->now_us);
+	query_text(query, 3, burn->release_id);
+	query_bytes(query, 4, burn->recipient_sha256, 32);
+	return query_later(query, affected);
+}
+
+bool rearm_spent_by(struct store *store, const unsigned char one_time_hash[32], const char *release_id,
+	char comment[REARM_COMMENT_SIZE])
+{
+	struct query *query = sql_query(store->sql,
+		"SELECT id, actor, reason FROM rearm WHERE one_time_hash = $1 AND spent_release = $2");
+	long long id;
+
+	query_bytes(query, 1, one_time_hash, 32);
+	query_text(query, 2, release_id);
+	if (query_step(query) == STEP_ROW)
+		rearm_name(query, &id, comment);
 	return query_end(query);
 }
 

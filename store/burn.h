@@ -12,6 +12,7 @@ struct burn {
 	const struct assertion *assertion;
 	const char *rule, *release_id, *secrets;
 	bool once_per_launch;
+	unsigned most_per_hour; /* first uses of its rule; 0: any number */
 	long long launch_time, now_us, retry_until_us;
 };
 
@@ -21,7 +22,9 @@ enum burn_how {
 	BURN_REARMED /* replaces whatever is there: an operator's re-arm has been spent for it */
 };
 
-MUST_USE bool ledger_burn(struct store *, const struct burn *, enum burn_how, bool *burned);
+/* Sent, not waited for: *affected is 1, once it is settled, where this has had the one use. It is 0 without a
+ * row being there only where the rule is full. */
+MUST_USE bool ledger_burn(struct store *, const struct burn *, enum burn_how, long long *affected);
 
 /* A row as it stands. */
 struct ledger_entry {
@@ -35,18 +38,27 @@ struct ledger_entry {
 
 MUST_USE bool ledger_of_instance(
 	struct store *, const unsigned char one_time_hash[32], struct ledger_entry *, bool *found);
-MUST_USE bool ledger_of_release(struct store *, const char *release_id, struct ledger_entry *, bool *found);
+enum { LEDGER_RELEASES_MAX = 32 };
+/* The rows of up to so many releases, in any order. */
+MUST_USE bool ledger_of_releases(struct store *, const char *const release_ids[], size_t n,
+	void (*row)(void *context, const struct ledger_entry *), void *context);
 
 /* The same release is given out once more. */
 MUST_USE bool ledger_collect(struct store *, const char *release_id, bool *counted);
-/* *first false: it is acknowledged already, or not there. */
-MUST_USE bool ledger_acknowledge(struct store *, const char *release_id, long long now_us, bool *first);
+/* Sent, not waited for: *affected is 1, once it is settled, where it was not acknowledged before. */
+MUST_USE bool ledger_acknowledge(
+	struct store *, const char *release_id, long long now_us, long long *affected);
+/* Changes nothing, by a write: for an answer that rests on the row alone, so that its COMMIT proves it. */
+MUST_USE bool ledger_touch(struct store *, const char *release_id);
 
-/* Has the rule had `most` first uses within the hour before now_us? */
-MUST_USE bool ledger_rule_full(struct store *, const char *rule, unsigned most, long long now_us, bool *full);
-
-/* Spends an open re-arm that this key may use, for that release. `comment` names it. */
 enum { REARM_ACTOR_SIZE = 128, REARM_REASON_SIZE = 256, REARM_COMMENT_SIZE = 512 };
+/* An open re-arm that this key may use is spent for the release, once that stands in the ledger: it never
+ * adds a second first use. Sent, not waited for: *affected is 1 then. */
+MUST_USE bool rearm_spend_burned(struct store *, const struct burn *, long long *affected);
+/* `comment` names the re-arm that was spent for that release. */
+MUST_USE bool rearm_spent_by(struct store *, const unsigned char one_time_hash[32], const char *release_id,
+	char comment[REARM_COMMENT_SIZE]);
+/* Spends one for a release that is not there yet; `comment` names it. */
 MUST_USE bool rearm_spend(struct store *, const struct burn *, bool *spent, char comment[REARM_COMMENT_SIZE]);
 
 #endif

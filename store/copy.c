@@ -4,6 +4,7 @@
 #include "store/copy.h"
 
 #include "store/copy_tables.h"
+#include "store/migrations.h"
 #include "verifier/reasons.h"
 
 #include <stdio.h>
@@ -49,7 +50,7 @@ struct key {
 	unsigned char bytes[COPY_KEY_SIZE];
 };
 
-struct copy_source {
+struct source {
 	struct store *store;
 	unsigned schema;
 	const struct copy_table *table;
@@ -57,55 +58,6 @@ struct copy_source {
 	unsigned long long rows, all_rows;
 	struct key keys[COPY_KEYS_MAX];
 };
-
-static bool schema_read(struct store *store, unsigned *schema)
-{
-	struct query *query = sql_query(store->sql, "SELECT MAX(number) FROM migration");
-
-	*schema = 0;
-	if (query_step(query) == STEP_ROW)
-		*schema = column_count(query, 0);
-	return query_end(query);
-}
-
-struct copy_source *copy_source_open(struct store *store, struct reason *reason)
-{
-	struct copy_source *source = calloc(1, sizeof(*source));
-
-	if (!source) {
-		unavailable(reason, REASON_STORE, "out of memory");
-		return NULL;
-	}
-	source->table = copy_tables;
-	if (!store_begin(store, SQL_READ, reason)) {
-		free(source);
-		return NULL;
-	}
-	source->store = store;
-	if (schema_read(store, &source->schema) && source->schema > 0)
-		return source;
-	store_failed(store, reason);
-	copy_source_close(source);
-	return NULL;
-}
-
-void copy_source_close(struct copy_source *source)
-{
-	if (!source)
-		return;
-	store_rollback(source->store);
-	free(source);
-}
-
-unsigned copy_source_schema(const struct copy_source *source)
-{
-	return source->schema;
-}
-
-unsigned long long copy_source_rows(const struct copy_source *source)
-{
-	return source->all_rows;
-}
 
 static void key_bind(struct query *query, int parameter, const struct key *key)
 {
@@ -159,7 +111,7 @@ static bool cell_put(struct out *out, struct query *query, int column, char kind
 }
 
 /* *fits: else nothing of it stays in `out`. */
-static bool row_put(struct copy_source *source, struct query *query, struct out *out, bool *fits)
+static bool row_put(struct source *source, struct query *query, struct out *out, bool *fits)
 {
 	const struct copy_column *columns[COPY_COLUMNS_MAX];
 	unsigned n = copy_columns(source->table, source->schema, columns);
@@ -183,7 +135,7 @@ static bool row_put(struct copy_source *source, struct query *query, struct out 
 }
 
 /* The next rows of the table; *more: there are some that are not in `out`. */
-static bool page_put(struct copy_source *source, struct out *out, bool *more)
+static bool page_put(struct source *source, struct out *out, bool *more)
 {
 	char text[COPY_SQL_SIZE];
 	struct query *query;
@@ -207,7 +159,7 @@ static bool page_put(struct copy_source *source, struct out *out, bool *more)
 }
 
 /* As much of the table as fits. *whole: all of it has been written. */
-static bool table_put(struct copy_source *source, struct out *out, bool *whole)
+static bool table_put(struct source *source, struct out *out, bool *whole)
 {
 	bool more = true;
 	size_t before;
@@ -234,24 +186,59 @@ static bool table_put(struct copy_source *source, struct out *out, bool *whole)
 	return true;
 }
 
-enum outcome copy_read(struct copy_source *source, unsigned char *to, size_t room, size_t *used, bool *ended,
-	struct reason *reason)
+/* As many whole records as there is room for; false also where there is none for the next. */
+static bool piece_fill(struct source *source, const struct copy_sink *sink, struct copy_piece *piece)
 {
-	struct out out = { .data = to, .room = room };
+	struct out out = { .data = sink->buffer, .room = sink->room };
 	bool whole = true;
 
 	while (source->table->name && whole) {
 		if (!table_put(source, &out, &whole))
-			return store_failed(source->store, reason);
+			return false;
 		if (whole) {
-			source->table++;
+			source->table = copy_next(source->table, source->schema);
 			source->begun = false;
 		}
 	}
-	*used = out.used;
-	*ended = !source->table->name;
-	if (!*ended && out.used == 0)
-		return fault(reason, REASON_INTERNAL, "a row of %s does not fit into a piece",
-			source->table->name);
+	piece->used = out.used;
+	piece->last = !source->table->name;
+	piece->rows = source->all_rows;
+	return piece->last || out.used > 0 ||
+	       sql_complain(source->store->sql, "a row is longer than a piece");
+}
+
+struct reading {
+	const struct copy_sink *sink;
+	bool begun;
+};
+
+/* What has been handed on cannot be taken back, so it is never begun again. */
+static enum outcome read_body(struct store *store, struct head *head, void *context, struct reason *reason)
+{
+	struct reading *reading = context;
+	struct source source = { .store = store };
+	struct copy_piece piece = { 0 };
+
+	(void)head;
+	if (reading->begun)
+		return unavailable(reason, REASON_STORE, "the connection was lost");
+	reading->begun = true;
+	if (!migrations_version(store->sql, &source.schema))
+		return store_failed(store, reason);
+	piece.schema = source.schema;
+	source.table = copy_next(NULL, source.schema);
+	while (!piece.last) {
+		if (!piece_fill(&source, reading->sink, &piece))
+			return store_failed(store, reason);
+		if (!reading->sink->put(reading->sink->context, &piece, reason))
+			return UNAVAILABLE;
+	}
 	return OK;
+}
+
+enum outcome copy_read(struct store *store, const struct copy_sink *sink, struct reason *reason)
+{
+	struct reading reading = { .sink = sink };
+
+	return store_transaction(store, SQL_SNAPSHOT, read_body, &reading, reason);
 }

@@ -16,19 +16,24 @@ enum { COPY_ROOM_LEAST = 1 << 20 };
 
 /* ---- reading */
 
-struct copy_source;
+struct copy_piece {
+	unsigned schema; /* the version that the rows have */
+	size_t used; /* bytes of the buffer: whole records */
+	bool last;
+	unsigned long long rows; /* so far */
+};
 
-/* Begins the snapshot, and holds it until copy_source_close; the store's handle serves nothing else until
- * then. NULL: *reason. */
-struct copy_source *copy_source_open(struct store *, struct reason *);
-void copy_source_close(struct copy_source *);
-/* The schema's version that the rows have. */
-unsigned copy_source_schema(const struct copy_source *);
-/* As many whole records as there is room for; *ended: there are no more behind these. */
-MUST_USE enum outcome copy_read(
-	struct copy_source *, unsigned char *to, size_t room, size_t *used, bool *ended, struct reason *);
-/* So many rows have been read. */
-unsigned long long copy_source_rows(const struct copy_source *);
+struct copy_sink {
+	unsigned char *buffer; /* `room` bytes, at least COPY_ROOM_LEAST: where each piece is put */
+	size_t room;
+	/* Takes the piece in the buffer, in order. False: ends it; *reason. */
+	bool (*put)(void *context, const struct copy_piece *, struct reason *);
+	void *context;
+};
+
+/* All rows, in one snapshot, up to the last piece. UNAVAILABLE: the store failed, or the sink ended it; the
+ * pieces until then are of no use. */
+MUST_USE enum outcome copy_read(struct store *, const struct copy_sink *, struct reason *);
 
 /* ---- writing */
 

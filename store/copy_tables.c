@@ -7,29 +7,38 @@
 
 const struct copy_table copy_tables[] = {
 	/* clang-format off */
-	{ "event", 1, 1, false, { { "seq", 'i' }, { "bytes", 'b' }, { "hash", 'b' } } },
-	{ "word", 1, 1, true, { { "id", 'i' }, { "text", 't' } } },
-	{ "find", 1, 1, false, { { "seq", 'i' }, { "time", 'i' }, { "kind", 'i' }, { "node", 'i' },
+	{ "event", 1, 1, { { "seq", 'i' }, { "bytes", 'b' }, { "hash", 'b' } } },
+	{ "word", 1, 1, { { "id", 'i' }, { "text", 't' } } },
+	{ "find", 1, 1, { { "seq", 'i' }, { "time", 'i' }, { "kind", 'i' }, { "node", 'i' },
 		{ "instance", 't' }, { "release", 't' }, { "request", 't' }, { "source", 't' },
 		{ "outcome", 'i' }, { "reason", 'i' }, { "account", 'i' }, { "region", 'i' }, { "role", 'i' } } },
-	{ "ledger", 1, 1, false, { { "one_time_hash", 'b' }, { "account", 't' }, { "region", 't' },
+	{ "ledger", 1, 1, { { "one_time_hash", 'b' }, { "account", 't' }, { "region", 't' },
 		{ "instance", 't' }, { "role", 't' }, { "rule", 't' }, { "release", 't' }, { "recipient", 'b' },
 		{ "secrets", 't' }, { "once_per_launch", 'i' }, { "launch_time", 'i' }, { "granted_us", 'i' },
 		{ "retry_until_us", 'i' }, { "acknowledged_us", 'i' }, { "collected", 'i' },
 		{ "sealed_us", 'i', 5 }, { "conflicts", 'i', 5 }, { "conflict_us", 'i', 5 } } },
-	{ "rearm", 1, 1, true, { { "id", 'i' }, { "one_time_hash", 'b' }, { "recipient", 'b' },
+	{ "rearm", 1, 1, { { "id", 'i' }, { "one_time_hash", 'b' }, { "recipient", 'b' },
 		{ "armed_us", 'i' }, { "until_us", 'i' }, { "actor", 't' }, { "reason", 't' },
 		{ "spent_us", 'i' }, { "spent_release", 't' } } },
-	{ "secret", 1, 1, false, { { "name", 't' }, { "last_version", 'i' } } },
-	{ "envelope", 1, 2, false, { { "name", 't' }, { "version", 'i' }, { "kind", 't' }, { "nonce", 'b' },
+	{ "secret", 1, 1, { { "name", 't' }, { "last_version", 'i' } } },
+	{ "envelope", 1, 2, { { "name", 't' }, { "version", 'i' }, { "kind", 't' }, { "nonce", 'b' },
 		{ "text", 'b' }, { "stored_us", 'i' } } },
-	{ "wrap", 1, 3, false, { { "name", 't' }, { "version", 'i' }, { "place", 'i' }, { "member", 't' },
+	{ "wrap", 1, 3, { { "name", 't' }, { "version", 'i' }, { "place", 'i' }, { "member", 't' },
 		{ "generation", 'i' }, { "bytes", 'b' } } },
-	{ "member", 1, 1, false, { { "member", 't' }, { "vault", 't' }, { "token_serial", 't' },
+	{ "member", 1, 1, { { "member", 't' }, { "vault", 't' }, { "token_serial", 't' },
 		{ "generation", 'i' }, { "key_id", 't' }, { "iv_mode", 'i' } } },
+	{ "shelf", 3, 1, { { "changes", 'i' } } },
 	{ 0 }
 	/* clang-format on */
 };
+
+const struct copy_table *copy_next(const struct copy_table *table, unsigned schema)
+{
+	table = table ? table + 1 : copy_tables;
+	while (table->name && table->since > schema)
+		table++;
+	return table;
+}
 
 unsigned copy_columns(
 	const struct copy_table *table, unsigned schema, const struct copy_column *columns[COPY_COLUMNS_MAX])

@@ -4,7 +4,13 @@
  * holds this list against the schema. Private to store/. */
 #include "store/inside.h"
 
-enum { COPY_COLUMNS_MAX = 24, COPY_KEYS_MAX = 3, COPY_KEY_SIZE = 128, COPY_SQL_SIZE = 1024 };
+enum {
+	COPY_TABLES_MAX = 16,
+	COPY_COLUMNS_MAX = 24,
+	COPY_KEYS_MAX = 3,
+	COPY_KEY_SIZE = 128,
+	COPY_SQL_SIZE = 1024
+};
 
 struct copy_column {
 	const char *name;
@@ -16,13 +22,14 @@ struct copy_table {
 	const char *name;
 	unsigned since; /* the schema's version that has brought it */
 	unsigned keys; /* so many of the first columns are the primary key */
-	bool numbered; /* the engine gives the first column its numbers */
 	struct copy_column columns[COPY_COLUMNS_MAX]; /* a zeroed one behind the last */
 };
 
 /* In the order of the copy; a nameless one behind the last. */
 extern const struct copy_table copy_tables[];
 
+/* The one behind it that this version of the schema has; behind NULL, the first. */
+const struct copy_table *copy_next(const struct copy_table *, unsigned schema);
 /* The columns that this version of the schema has. */
 unsigned copy_columns(
 	const struct copy_table *, unsigned schema, const struct copy_column *columns[COPY_COLUMNS_MAX]);

@@ -16,8 +16,11 @@ struct copy_target {
 	bool begun;
 	unsigned long long rows, all_rows;
 	struct bytes text; /* what is still to be read */
-	char insert[COPY_SQL_SIZE];
 };
+
+/* A connection knows a kept statement by the address of its text, so these are for ever: one copy at a time
+ * in a program. */
+static char inserts[COPY_TABLES_MAX][COPY_SQL_SIZE];
 
 struct copy_target *copy_target_open(struct store *store, unsigned schema)
 {
@@ -27,7 +30,9 @@ struct copy_target *copy_target_open(struct store *store, unsigned schema)
 		return NULL;
 	target->store = store;
 	target->schema = schema;
-	target->table = copy_tables;
+	target->table = copy_next(NULL, schema);
+	for (unsigned i = 0; copy_tables[i].name && i < COPY_TABLES_MAX; i++)
+		copy_insert(&copy_tables[i], schema, inserts[i]);
 	return target;
 }
 
@@ -100,7 +105,7 @@ static bool row_write(struct copy_target *target, bool *formed)
 {
 	const struct copy_column *columns[COPY_COLUMNS_MAX];
 	unsigned n = copy_columns(target->table, target->schema, columns);
-	struct query *query = sql_query_once(target->store->sql, target->insert);
+	struct query *query = sql_query(target->store->sql, inserts[target->table - copy_tables]);
 
 	*formed = true;
 	for (unsigned i = 0; i < n && *formed; i++)
@@ -109,7 +114,16 @@ static bool row_write(struct copy_target *target, bool *formed)
 		return query_end(query);
 	target->rows++;
 	target->all_rows++;
-	return query_run(query, NULL);
+	return query_later(query, NULL);
+}
+
+/* A migration may have put something into it. */
+static bool table_empty(struct copy_target *target)
+{
+	char text[COPY_SQL_SIZE];
+
+	snprintf(text, sizeof(text), "DELETE FROM %s", target->table->name);
+	return query_run(sql_query_once(target->store->sql, text), NULL);
 }
 
 static bool table_begin(struct copy_target *target)
@@ -121,7 +135,6 @@ static bool table_begin(struct copy_target *target)
 		return false;
 	target->begun = true;
 	target->rows = 0;
-	copy_insert(target->table, target->schema, target->insert);
 	return true;
 }
 
@@ -132,7 +145,7 @@ static bool table_end(struct copy_target *target)
 	if (!target->begun || !take_number(target, 8, &rows) || rows != target->rows)
 		return false;
 	target->begun = false;
-	target->table++;
+	target->table = copy_next(target->table, target->schema);
 	return true;
 }
 
@@ -142,24 +155,35 @@ static bool record_write(struct copy_target *target, bool *formed)
 	const unsigned char *what = take(target, 1);
 
 	*formed = false;
-	if (*what == 'T')
+	if (*what == 'T') {
 		*formed = table_begin(target);
-	else if (*what == 'E')
+		return !*formed || table_empty(target);
+	}
+	if (*what == 'E')
 		*formed = table_end(target);
 	else if (*what == 'R' && target->begun)
 		return row_write(target, formed);
 	return true;
 }
 
+struct writing {
+	struct copy_target *target;
+	const struct copy_target *before;
+};
+
 static enum outcome write_body(struct store *store, struct head *head, void *context, struct reason *reason)
 {
-	struct copy_target *target = context;
+	const struct writing *writing = context;
+	struct copy_target *target = writing->target;
 	bool formed = true;
 
 	(void)head;
+	*target = *writing->before; /* it may be tried again */
 	while (target->text.length > 0 && formed)
 		if (!record_write(target, &formed))
 			return store_failed(store, reason);
+	if (!sql_settle(store->sql))
+		return store_failed(store, reason);
 	if (!formed)
 		return refused(reason, REASON_MALFORMED, "row %llu of the table %s is not of that form",
 			target->rows + 1, target->table->name ? target->table->name : "behind the last");
@@ -168,8 +192,12 @@ static enum outcome write_body(struct store *store, struct head *head, void *con
 
 enum outcome copy_write(struct copy_target *target, struct bytes text, struct reason *reason)
 {
+	struct copy_target before;
+	struct writing writing = { target, &before };
+
 	target->text = text;
-	return store_transaction(target->store, SQL_WRITE, write_body, target, reason);
+	before = *target;
+	return store_transaction(target->store, SQL_WRITE, write_body, &writing, reason);
 }
 
 enum outcome copy_complete(const struct copy_target *target, struct reason *reason)

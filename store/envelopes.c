@@ -142,9 +142,9 @@ static bool shelf_stands(const struct shelf *shelf, unsigned i, const char *name
 	       (version > 0 ? shelf->slots[i].envelope.version == version : shelf->slots[i].newest);
 }
 
-bool shelf_find(struct store *store, struct shelf *shelf, const char *name, unsigned version,
-	const struct envelope **envelope)
+bool shelf_find(struct store *store, const char *name, unsigned version, const struct envelope **envelope)
 {
+	struct shelf *shelf = store->shelf;
 	bool found;
 
 	*envelope = NULL;
@@ -166,6 +166,36 @@ bool shelf_find(struct store *store, struct shelf *shelf, const char *name, unsi
 		*envelope = &shelf->slots[shelf->n++].envelope;
 	}
 	return true;
+}
+
+struct query *shelf_ask(struct store *store)
+{
+	struct query *query = sql_query(store->sql, "SELECT MAX(changes) FROM shelf");
+
+	store->shelf->kept = store->shelf->n > 0;
+	query_ask(query);
+	return query;
+}
+
+bool shelf_check(struct store *store, struct query *asked, bool *stale)
+{
+	struct shelf *shelf = store->shelf;
+	long long changes = 0;
+
+	if (query_step(asked) == STEP_ROW)
+		changes = column_integer(asked, 0);
+	if (!query_end(asked))
+		return false;
+	*stale = shelf->kept && shelf->changes != changes;
+	if (*stale)
+		shelf_clear(shelf);
+	shelf->changes = changes;
+	return true;
+}
+
+bool shelf_change(struct store *store)
+{
+	return query_run(sql_query(store->sql, "UPDATE shelf SET changes = changes + 1"), NULL);
 }
 
 void shelf_clear(struct shelf *shelf)
@@ -381,7 +411,8 @@ static enum outcome put_body(struct store *store, struct head *head, void *conte
 
 	if (outcome != OK)
 		return outcome;
-	if (!version_insert(store, envelope) || !envelope_insert(store, envelope, change->now_us))
+	if (!shelf_change(store) || !version_insert(store, envelope) ||
+		!envelope_insert(store, envelope, change->now_us))
 		return store_failed(store, reason);
 	for (unsigned i = 0; i < envelope->n_wraps; i++)
 		if (!wrap_insert(store, envelope, i))
@@ -450,6 +481,8 @@ static enum outcome remove_versions(struct store *store, struct head *head, cons
 	if (n == EVENT_SECRETS_MAX)
 		return refused(reason, REASON_CONFLICT,
 			"%s has too many versions for one event: remove single ones first", change->name);
+	if (!shelf_change(store))
+		return store_failed(store, reason);
 	for (size_t i = 0; i < n; i++)
 		if (!version_delete(store, &secrets[i]))
 			return store_failed(store, reason);

@@ -1,6 +1,7 @@
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
 /* What the files of store/ share and nobody else includes: the handle, its transactions, the trail's head. */
+#include "store/engines.h"
 #include "store/event.h"
 #include "store/sql.h"
 #include "store/store.h"
@@ -9,7 +10,11 @@
 struct head {
 	long long seq;
 	unsigned char hash[32];
+	bool taken; /* in this transaction: otherwise nobody has asked yet */
+	bool moved; /* by this transaction */
 };
+
+struct shelf;
 
 enum { WORDS_MAX = 256, WORD_SIZE = 72 };
 
@@ -22,27 +27,25 @@ struct words {
 };
 
 struct store {
-	enum store_use use;
-	char *path, *node;
-	int lock; /* of STORE_SERVE; -1: none */
+	struct store_settings settings; /* uri and node are the handle's own copies */
+	char *path; /* SQLite's file; NULL: PostgreSQL, by the next */
+	struct postgres postgres;
+	int lock; /* of STORE_SERVE on SQLite; -1: none */
 	struct sql *sql; /* NULL: to be opened again */
 	struct head seen; /* the newest event that this handle knows to be committed */
+	struct query *asked_head, *asked_seen; /* by trail_ask, until trail_head */
 	struct words words;
+	struct shelf *shelf; /* record.c's, kept from batch to batch */
 	struct event_buffer text;
 };
 
-/* Takes the reader's or the writer's side, on a new connection where the old one is broken. False: *reason
- * says why (REASON_STORE). */
-MUST_USE bool store_begin(struct store *, enum sql_use, struct reason *);
-/* False: not known to be committed, and rolled back as far as that can be. `head`, where given, is what the
- * trail's newest event is if it succeeds. */
-MUST_USE bool store_commit(struct store *, const struct head *, struct reason *);
-void store_rollback(struct store *);
 /* UNAVAILABLE with what the engine said. */
 enum outcome store_failed(struct store *, struct reason *);
 
 /* Runs `body` in one transaction: committed if it answers OK, rolled back otherwise. With SQL_WRITE the body
- * gets the trail's head under the write lock, and moves it by what it appends. */
+ * runs under the write lock; a body that needs the trail's head, or appends to it, takes it by trail_head.
+ * Where the connection is lost, or COMMIT's answer, it is found out whether all of it is there; if not, the
+ * body is run again from its beginning, as if it had never run. */
 typedef enum outcome transaction(struct store *, struct head *, void *context, struct reason *);
 MUST_USE enum outcome store_transaction(
 	struct store *, enum sql_use, transaction *body, void *context, struct reason *);
@@ -55,8 +58,10 @@ long long store_clock_us(void);
 
 /* ---- trail.c: appending; within a writing transaction */
 
-/* False: unreadable, or less than this handle has seen committed: another copy was put in the database's
- * place. */
+/* Asks for the trail's newest event, and whether the one that was seen last stands; nothing waits yet. */
+void trail_ask(struct store *);
+/* Takes the answers, the first time it is called in a transaction. False: unreadable, or less than this
+ * handle has seen committed: another copy was put in the database's place. */
 MUST_USE bool trail_head(struct store *, struct head *);
 /* Fills in seq, node and previous; writes, hashes and inserts the event, with its row in `find`; moves the
  * head. */

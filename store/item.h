@@ -20,15 +20,18 @@ struct item {
 	bool alarm; /* the event is an alarm: owed once an hour for its role, account and region */
 	bool waived[2]; /* of first_use_checks: changed in the claims */
 	struct ledger_entry *entry; /* RECORD_ACKNOWLEDGE */
+	long long burned, spent, acknowledged; /* rows that were changed, once they are settled */
 };
 
 /* ---- release.c: what a release comes to; within the batch's transaction. Each answers false where the store
  * failed and with it the transaction; a refusal is no failure. */
 
 /* Which versions it would hold. A secret that is not stored makes the record UNAVAILABLE, alone. */
-MUST_USE bool release_prepare(struct store *, struct shelf *, struct item *);
-/* Burns the one use, or repeats, or spends a re-arm, or refuses. */
-MUST_USE bool release_burn(struct store *, struct shelf *, struct item *);
+MUST_USE bool release_prepare(struct store *, struct item *);
+/* Sends what burns the one use, if a first use is allowed. */
+MUST_USE bool release_burn(struct store *, struct item *);
+/* Once that is settled: grants, or repeats, or spends a re-arm, or refuses. */
+MUST_USE bool release_conclude(struct store *, struct item *);
 /* Takes back what it changed in the record's claims. */
 void release_undo(struct item *);
 

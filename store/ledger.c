@@ -143,8 +143,8 @@ static bool rearm_insert(
 	struct store *store, const struct rearm *rearm, const unsigned char one_time_hash[32])
 {
 	struct query *query = sql_query(store->sql,
-		"INSERT INTO rearm (one_time_hash, recipient, armed_us, until_us, actor, reason)"
-		" VALUES ($1, $2, $3, $4, $5, $6)");
+		"INSERT INTO rearm (id, one_time_hash, recipient, armed_us, until_us, actor, reason)"
+		" VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM rearm), $1, $2, $3, $4, $5, $6)");
 
 	query_bytes(query, 1, one_time_hash, 32);
 	query_bytes(query, 2, rearm->recipient_sha256, rearm->recipient_sha256 ? 32 : 0);

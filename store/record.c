@@ -1,8 +1,9 @@
-/* The batch: up to 512 requests' ends, and one transaction for them. Each record first finds its ledger key
- * and its secrets; then the one uses are burned, sorted by key; then the events are written, in the batch's
- * order; then COMMIT. What a caller sees, the outcome and the grant, is set behind the COMMIT and nowhere
- * else: if anything before it failed, or its own answer is not a yes, every record of the batch is
- * UNAVAILABLE and nobody has a grant. */
+/* The batch: up to 512 requests' ends, and one transaction of two round trips for them. Each record first
+ * finds its ledger key and its secrets; then what burns the one uses is sent, sorted by key; then, once that
+ * is answered, the events are sent, in the batch's order, and with them COMMIT. (Acknowledgements cost one
+ * more for some dozens of them, what is no first use one or two for itself.) What a caller sees, the outcome
+ * and the grant, is set behind the COMMIT and nowhere else: if anything before it failed, or its own answer
+ * is not a yes, every record of the batch is UNAVAILABLE and nobody has a grant. */
 #include "store/burn.h"
 #include "store/item.h"
 #include "verifier/reasons.h"
@@ -15,43 +16,75 @@ struct batch {
 	size_t n;
 	struct item *items; /* in the batch's order */
 	struct item **sorted; /* by ledger key */
-	struct shelf shelf;
+	bool stale; /* what it knew of the secrets did not hold: to be done again */
 	bool reached; /* a transaction was begun, and COMMIT not tried: a record's own doing may be what
 			 failed */
 };
 
 /* ---- acknowledgements */
 
-static bool acknowledge_prepare(struct store *store, struct item *item)
-{
-	bool found;
+struct acknowledging {
+	struct item *items[LEDGER_RELEASES_MAX];
+	size_t n;
+};
 
-	if (!item->entry)
-		item->entry = malloc(sizeof(*item->entry));
-	if (!item->entry || !ledger_of_release(store, item->record->release_id, item->entry, &found))
-		return false;
-	memcpy(item->one_time_hash, item->entry->one_time_hash, 32);
-	item->hashed = found;
-	return true;
+static void entry_found(void *context, const struct ledger_entry *entry)
+{
+	struct acknowledging *some = context;
+
+	for (size_t i = 0; i < some->n; i++) {
+		struct item *item = some->items[i];
+
+		if (strcmp(item->record->release_id, entry->release_id) != 0)
+			continue;
+		*item->entry = *entry;
+		memcpy(item->one_time_hash, entry->one_time_hash, 32);
+		item->hashed = true;
+	}
 }
 
-static bool acknowledge(struct store *store, struct item *item)
+static bool acknowledging_read(struct store *store, struct acknowledging *some)
 {
-	bool first = false;
+	const char *ids[LEDGER_RELEASES_MAX];
+	bool read;
 
-	if (item->hashed &&
-		!ledger_acknowledge(store, item->record->release_id, item->record->now_us, &first))
-		return false;
-	if (item->hashed && !first &&
-		!ledger_of_release(store, item->record->release_id, item->entry, &item->hashed))
-		return false;
+	for (size_t i = 0; i < some->n; i++)
+		ids[i] = some->items[i]->record->release_id;
+	read = some->n == 0 || ledger_of_releases(store, ids, some->n, entry_found, some);
+	some->n = 0;
+	return read;
+}
+
+/* The rows that the batch's acknowledgements are about. */
+static bool acknowledging_prepare(struct store *store, struct batch *batch)
+{
+	struct acknowledging some = { .n = 0 };
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct item *item = &batch->items[i];
+
+		if (item->record->kind != RECORD_ACKNOWLEDGE)
+			continue;
+		if (!item->entry)
+			item->entry = malloc(sizeof(*item->entry));
+		if (!item->entry)
+			return false;
+		some.items[some.n++] = item;
+		if (some.n == LEDGER_RELEASES_MAX && !acknowledging_read(store, &some))
+			return false;
+	}
+	return acknowledging_read(store, &some);
+}
+
+static bool acknowledge_conclude(struct store *store, struct item *item)
+{
 	if (!item->hashed) {
 		item->outcome = refused(&item->reason, REASON_NOT_FOUND, "no such release");
 		return true;
 	}
 	item->outcome = OK;
-	item->event = first ? "release.acknowledged" : NULL;
-	return true;
+	item->event = item->acknowledged == 1 ? "release.acknowledged" : NULL;
+	return item->event || ledger_touch(store, item->record->release_id);
 }
 
 /* ---- the steps of a batch */
@@ -100,30 +133,44 @@ static void item_reset(struct item *item)
 	item->comment[0] = item->release_id[0] = '\0';
 	item->n_secrets = 0;
 	item->hashed = false;
+	item->burned = item->spent = item->acknowledged = 0;
 }
 
-static bool item_prepare(struct store *store, struct batch *batch, struct item *item)
+static bool item_prepare(struct store *store, struct item *item)
 {
 	const struct record *record = item->record;
 
 	item_reset(item);
 	if (record->kind == RECORD_ACKNOWLEDGE)
-		return acknowledge_prepare(store, item);
+		return true;
 	item->event = record->kind == RECORD_EVENT ? record->event : "release.denied";
 	if (!hashes_make(item))
 		return false;
 	if (record->kind == RECORD_EVENT || record->outcome != OK)
 		return true;
-	return release_prepare(store, &batch->shelf, item);
+	return release_prepare(store, item);
 }
 
-static bool item_burn(struct store *store, struct batch *batch, struct item *item)
+static bool is_release(const struct item *item)
+{
+	return item->record->kind == RECORD_RELEASE && item->outcome == OK;
+}
+
+static bool item_burn(struct store *store, struct item *item)
+{
+	const struct record *record = item->record;
+
+	if (record->kind == RECORD_ACKNOWLEDGE)
+		return !item->hashed ||
+		       ledger_acknowledge(store, record->release_id, record->now_us, &item->acknowledged);
+	return !is_release(item) || release_burn(store, item);
+}
+
+static bool item_conclude(struct store *store, struct item *item)
 {
 	if (item->record->kind == RECORD_ACKNOWLEDGE)
-		return acknowledge(store, item);
-	if (item->record->kind == RECORD_RELEASE && item->outcome == OK)
-		return release_burn(store, &batch->shelf, item);
-	return true;
+		return acknowledge_conclude(store, item);
+	return !is_release(item) || release_conclude(store, item);
 }
 
 static void event_assertion(struct event *event, const struct item *item)
@@ -203,19 +250,33 @@ static int items_compare(const void *a, const void *b)
 	return order != 0 ? order : (left->place > right->place) - (left->place < right->place);
 }
 
-static enum outcome batch_body(struct store *store, struct head *head, void *context, struct reason *reason)
+/* The first round trip: what is known, and what burns. False: the store failed, or it was stale. */
+static bool batch_burn(struct store *store, struct batch *batch)
 {
-	struct batch *batch = context;
+	struct query *asked = shelf_ask(store);
 	bool good = true;
 
-	batch->reached = true;
 	for (size_t i = 0; i < batch->n && good; i++)
-		good = item_prepare(store, batch, &batch->items[i]);
+		good = item_prepare(store, &batch->items[i]);
+	good = good && acknowledging_prepare(store, batch);
 	for (size_t i = 0; i < batch->n; i++)
 		batch->sorted[i] = &batch->items[i];
 	qsort(batch->sorted, batch->n, sizeof(struct item *), items_compare);
 	for (size_t i = 0; i < batch->n && good; i++)
-		good = item_burn(store, batch, batch->sorted[i]);
+		good = item_burn(store, batch->sorted[i]);
+	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql);
+}
+
+static enum outcome batch_body(struct store *store, struct head *head, void *context, struct reason *reason)
+{
+	struct batch *batch = context;
+	bool good;
+
+	batch->stale = false;
+	batch->reached = true;
+	good = batch_burn(store, batch);
+	for (size_t i = 0; i < batch->n && good; i++)
+		good = item_conclude(store, batch->sorted[i]);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_event(store, head, &batch->items[i]);
 	if (!good)
@@ -256,13 +317,16 @@ static bool batch_commit(struct store *store, struct batch *batch)
 	struct reason reason = { .code = REASON_STORE };
 	bool committed = store_transaction(store, SQL_WRITE, batch_body, batch, &reason) == OK;
 
+	if (!committed && batch->stale) /* now it knows */
+		committed = store_transaction(store, SQL_WRITE, batch_body, batch, &reason) == OK;
 	for (size_t i = 0; i < batch->n; i++) {
 		if (committed)
 			item_settle(&batch->items[i]);
 		else
 			item_fail(&batch->items[i], &reason);
 	}
-	shelf_clear(&batch->shelf);
+	if (!committed)
+		shelf_clear(store->shelf);
 	return committed;
 }
 
@@ -294,7 +358,6 @@ static void batch_free(struct batch *batch)
 		return;
 	for (size_t i = 0; i < batch->n; i++)
 		free(batch->items[i].entry);
-	shelf_clear(&batch->shelf);
 	free(batch->items);
 	free(batch->sorted);
 	free(batch);

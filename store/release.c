@@ -97,16 +97,16 @@ static bool secret_missing(struct item *item, const char *name)
 
 /* Settles which versions are released; one that is gone is replaced by the newest of its name. True: the
  * store answered; item->outcome is OK if all are there. */
-static bool secrets_settle(struct store *store, struct shelf *shelf, struct item *item)
+static bool secrets_settle(struct store *store, struct item *item)
 {
 	const struct envelope *envelope;
 
 	for (size_t i = 0; i < item->n_secrets; i++) {
 		struct secret_version *secret = &item->secrets[i];
 
-		if (!shelf_find(store, shelf, secret->name, secret->version, &envelope))
+		if (!shelf_find(store, secret->name, secret->version, &envelope))
 			return false;
-		if (!envelope && secret->version > 0 && !shelf_find(store, shelf, secret->name, 0, &envelope))
+		if (!envelope && secret->version > 0 && !shelf_find(store, secret->name, 0, &envelope))
 			return false;
 		if (!envelope)
 			return secret_missing(item, secret->name);
@@ -115,7 +115,7 @@ static bool secrets_settle(struct store *store, struct shelf *shelf, struct item
 	return true;
 }
 
-bool release_prepare(struct store *store, struct shelf *shelf, struct item *item)
+bool release_prepare(struct store *store, struct item *item)
 {
 	const struct decision *decision = item->record->decision;
 
@@ -125,10 +125,10 @@ bool release_prepare(struct store *store, struct shelf *shelf, struct item *item
 		if (snprintf(item->secrets[i].name, NAME_SIZE, "%s", decision->secrets[i]) >= NAME_SIZE)
 			return secret_missing(item, decision->secrets[i]);
 	}
-	return secrets_settle(store, shelf, item);
+	return secrets_settle(store, item);
 }
 
-static bool grant_make(struct store *store, struct shelf *shelf, struct item *item, bool repeated)
+static bool grant_make(struct store *store, struct item *item, bool repeated)
 {
 	const struct record *record = item->record;
 	const struct envelope *envelope;
@@ -138,7 +138,7 @@ static bool grant_make(struct store *store, struct shelf *shelf, struct item *it
 	if (!item->grant)
 		return false;
 	for (size_t i = 0; i < item->n_secrets; i++)
-		if (!shelf_find(store, shelf, item->secrets[i].name, item->secrets[i].version, &envelope) ||
+		if (!shelf_find(store, item->secrets[i].name, item->secrets[i].version, &envelope) ||
 			!envelope || !grant_add(item->grant, envelope))
 			return false;
 	item->outcome = OK;
@@ -171,8 +171,7 @@ static void first_use_refuse(struct item *item)
 }
 
 /* The same release once more: the versions that were granted. */
-static bool release_repeat(
-	struct store *store, struct shelf *shelf, struct item *item, const struct ledger_entry *entry)
+static bool release_repeat(struct store *store, struct item *item, const struct ledger_entry *entry)
 {
 	bool counted;
 
@@ -180,7 +179,7 @@ static bool release_repeat(
 	if (!secrets_read(entry->secrets, item))
 		return sql_complain(
 			store->sql, "a ledger row's secrets are not of the form they were written in");
-	if (!secrets_settle(store, shelf, item))
+	if (!secrets_settle(store, item))
 		return false;
 	if (item->outcome != OK)
 		return true;
@@ -188,7 +187,7 @@ static bool release_repeat(
 	if (!ledger_collect(store, entry->release_id, &counted) || !counted)
 		return false;
 	checks_waive(item);
-	return grant_make(store, shelf, item, true);
+	return grant_make(store, item, true);
 }
 
 static bool same_key(const struct item *item, const struct ledger_entry *entry)
@@ -208,33 +207,6 @@ static void row_refuse(struct item *item, const struct ledger_entry *entry)
 		item_refuse(item, "release.conflict", REASON_ALREADY_RELEASED, text);
 }
 
-/* It was no first use, or is not allowed to be one: a repeat, a re-arm, or a refusal. */
-static bool release_again(
-	struct store *store, struct shelf *shelf, struct item *item, const struct burn *burn)
-{
-	struct ledger_entry entry;
-	bool found, spent, burned;
-
-	if (!ledger_of_instance(store, item->one_time_hash, &entry, &found))
-		return false;
-	if (found && same_key(item, &entry) && (!entry.acknowledged || burn->now_us < entry.retry_until_us))
-		return release_repeat(store, shelf, item, &entry);
-	if (!rearm_spend(store, burn, &spent, item->comment))
-		return false;
-	if (spent) {
-		if (!ledger_burn(store, burn, BURN_REARMED, &burned) || !burned)
-			return false;
-		checks_waive(item);
-		return grant_make(store, shelf, item, false);
-	}
-	item->comment[0] = item->release_id[0] = '\0';
-	if (found)
-		row_refuse(item, &entry);
-	else
-		first_use_refuse(item);
-	return true;
-}
-
 /* Beyond the rule's pace: nothing is burned, the agent comes again, and somebody is told. */
 static void rule_hold(struct item *item)
 {
@@ -248,55 +220,91 @@ static void rule_hold(struct item *item)
 	item->release_id[0] = '\0';
 }
 
-/* Is this a first use that the rule's pace does not allow now? Whoever has a row is no first use. */
-static bool rule_is_full(struct store *store, const struct item *item, bool *full)
-{
-	const struct record *record = item->record;
-	struct ledger_entry entry;
-	bool found;
-
-	*full = false;
-	if (record->decision->max_per_hour == 0 || !record->decision->first_use_allowed || !record->rule)
-		return true;
-	if (!ledger_of_instance(store, item->one_time_hash, &entry, &found))
-		return false;
-	return found ||
-	       ledger_rule_full(store, record->rule, record->decision->max_per_hour, record->now_us, full);
-}
-
-bool release_burn(struct store *store, struct shelf *shelf, struct item *item)
+/* The row as it would be written. `secrets` lasts as long as it. */
+static struct burn burn_of(const struct item *item, char secrets[LEDGER_SECRETS_SIZE])
 {
 	const struct record *record = item->record;
 	const struct decision *decision = record->decision;
-	char secrets[LEDGER_SECRETS_SIZE];
-	struct burn burn = { .one_time_hash = item->one_time_hash,
+
+	secrets_write(item, secrets);
+	return (struct burn){ .one_time_hash = item->one_time_hash,
 		.recipient_sha256 = record->recipient->sha256,
 		.assertion = record->assertion,
 		.rule = record->rule,
 		.release_id = item->release_id,
 		.secrets = secrets,
 		.once_per_launch = decision->once_per_launch,
+		.most_per_hour = record->rule ? decision->max_per_hour : 0,
 		.launch_time = record->claims ? (long long)record->claims->facts.launch_time : 0,
 		.now_us = record->now_us,
 		.retry_until_us = record->now_us + decision->retry_window * 1000 };
-	bool burned = false, full, spent;
+}
 
-	if (!release_id_make(record->now_us, item->release_id))
+bool release_burn(struct store *store, struct item *item)
+{
+	const struct decision *decision = item->record->decision;
+	char secrets[LEDGER_SECRETS_SIZE];
+	struct burn burn;
+
+	if (!release_id_make(item->record->now_us, item->release_id))
 		return sql_complain(store->sql, "no random bytes for a release id");
-	secrets_write(item, secrets);
-	if (!rule_is_full(store, item, &full))
+	if (!decision->first_use_allowed)
+		return true;
+	burn = burn_of(item, secrets);
+	return ledger_burn(store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE,
+		       &item->burned) &&
+	       rearm_spend_burned(store, &burn, &item->spent);
+}
+
+/* An operator's re-arm stands in, once. */
+static bool release_rearmed(struct store *store, struct item *item, bool *spent)
+{
+	char secrets[LEDGER_SECRETS_SIZE];
+	struct burn burn = burn_of(item, secrets);
+
+	if (!rearm_spend(store, &burn, spent, item->comment))
 		return false;
-	if (full) {
+	if (!*spent)
+		return true;
+	if (!ledger_burn(store, &burn, BURN_REARMED, &item->burned) || !sql_settle(store->sql) ||
+		item->burned != 1)
+		return false;
+	checks_waive(item);
+	return grant_make(store, item, false);
+}
+
+/* It was no first use, or is not allowed to be one: a repeat, a re-arm, or a refusal. */
+static bool release_again(struct store *store, struct item *item)
+{
+	const struct record *record = item->record;
+	struct ledger_entry entry;
+	bool found, spent;
+
+	if (!ledger_of_instance(store, item->one_time_hash, &entry, &found))
+		return false;
+	if (!found && record->decision->first_use_allowed && record->decision->max_per_hour > 0) {
 		rule_hold(item);
 		return true;
 	}
-	if (decision->first_use_allowed &&
-		!ledger_burn(store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE, &burned))
+	if (found && same_key(item, &entry) && (!entry.acknowledged || record->now_us < entry.retry_until_us))
+		return release_repeat(store, item, &entry);
+	if (!release_rearmed(store, item, &spent))
 		return false;
-	/* a re-arm that stands open is spent by whatever first use comes: it never adds a second one */
-	if (burned && !rearm_spend(store, &burn, &spent, item->comment))
+	if (spent)
+		return true;
+	item->comment[0] = item->release_id[0] = '\0';
+	if (found)
+		row_refuse(item, &entry);
+	else
+		first_use_refuse(item);
+	return true;
+}
+
+bool release_conclude(struct store *store, struct item *item)
+{
+	if (item->burned != 1)
+		return release_again(store, item);
+	if (item->spent == 1 && !rearm_spent_by(store, item->one_time_hash, item->release_id, item->comment))
 		return false;
-	if (burned)
-		return grant_make(store, shelf, item, false);
-	return release_again(store, shelf, item, &burn);
+	return grant_make(store, item, false);
 }

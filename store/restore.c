@@ -11,11 +11,20 @@
 #include <stdio.h>
 #include <string.h>
 
-struct store *restore_begin(const char *uri, const char *node, unsigned schema, struct complaint *complaint)
+static enum dialect dialect_of(const struct store *store)
 {
-	struct store *store = store_open(uri, STORE_RESTORE, node, complaint);
+	return store->path ? DIALECT_SQLITE : DIALECT_POSTGRES;
+}
 
-	if (store && migrations_restore(store->sql, schema, complaint))
+struct store *restore_begin(
+	const struct store_settings *settings, unsigned schema, struct complaint *complaint)
+{
+	struct store_settings restoring = *settings;
+	struct store *store;
+
+	restoring.use = STORE_RESTORE;
+	store = store_open(&restoring, complaint);
+	if (store && migrations_restore(store->sql, dialect_of(store), schema, complaint))
 		return store;
 	store_close(store);
 	return NULL;
@@ -31,6 +40,8 @@ static enum outcome finish_body(struct store *store, struct head *head, void *co
 		.actor = restored->actor,
 		.comment = comment };
 
+	if (!trail_head(store, head))
+		return store_failed(store, reason);
 	timestamp_encode(restored->made_us, made);
 	snprintf(comment, sizeof(comment), "from backup %s, begun %s, up to event %lld", restored->backup_id,
 		made, head->seq);
@@ -43,16 +54,9 @@ enum outcome restore_finish(
 	struct store *store, const struct restored *restored, long long *events, struct reason *reason)
 {
 	struct complaint complaint;
-	struct query *query = sql_query(
-		store->sql, "SELECT MAX(number) FROM migration WHERE number < 1000000");
-	unsigned schema = 0;
 	enum outcome outcome;
 
-	if (query_step(query) == STEP_ROW)
-		schema = column_count(query, 0);
-	if (!query_end(query))
-		return store_failed(store, reason);
-	if (!migrations_restored(store->sql, schema, &complaint))
+	if (!migrations_restored(store->sql, dialect_of(store), &complaint))
 		return unavailable(reason, REASON_STORE, "%s", complaint.text);
 	outcome = audit_verify(store, events, reason);
 	if (outcome != OK)

@@ -6,8 +6,9 @@
 #include "store/store.h"
 
 /* Makes the tables of that version in an empty database. NULL: the complaint names the mend (something is in
- * it, a newer version). The handle is for copy_target_open. */
-struct store *restore_begin(const char *uri, const char *node, unsigned schema, struct complaint *);
+ * it, a newer version). The settings are store_open's but for their use. The handle is for copy_target_open.
+ */
+struct store *restore_begin(const struct store_settings *, unsigned schema, struct complaint *);
 
 struct restored {
 	const char *backup_id, *actor;

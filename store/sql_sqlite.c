@@ -2,7 +2,8 @@
  * so that a COMMIT which answered yes has been synced, and takes the write lock at BEGIN, so that no
  * transaction can fail half-way for want of it. It must never report success where SQLite reported anything
  * else, never wait without bound, and never write to a file that has been moved away or replaced under it. */
-#include "store/sql.h"
+#include "store/engine.h"
+#include "store/engines.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -12,30 +13,39 @@
 
 enum {
 	QUERIES_MAX = 64,
-	PARAMETERS_MAX = 24,
 	BUSY_MS = 1000,
-	APPLICATION_ID = 0x564f5543, /* "VOUC" */
-	ERROR_MAX = 200
+	APPLICATION_ID = 0x564f5543 /* "VOUC" */
 };
 
-struct query {
-	struct sql *sql;
+struct sqlite_query {
+	struct query base; /* first */
 	sqlite3_stmt *statement;
-	const char *text;
-	bool failed, once;
-	long long affected;
-	int places[PARAMETERS_MAX + 1]; /* $n stands at SQLite's parameter places[n] */
+	int places[SQL_PARAMETERS_MAX + 1]; /* $n stands at SQLite's parameter places[n] */
 };
 
-struct sql {
+struct sqlite {
+	struct sql base; /* first */
 	sqlite3 *connection;
-	bool empty, broken;
 	char *path, *wal;
 	struct stat file, wal_file;
-	char error[ERROR_MAX];
 	unsigned n_queries;
-	struct query queries[QUERIES_MAX];
+	struct sqlite_query queries[QUERIES_MAX];
 };
+
+static struct sqlite *sqlite_of(struct sql *sql)
+{
+	return (struct sqlite *)sql;
+}
+
+static struct sqlite *sqlite_of_query(const struct query *query)
+{
+	return (struct sqlite *)query->sql;
+}
+
+static sqlite3_stmt *statement_of(const struct query *query)
+{
+	return ((const struct sqlite_query *)query)->statement;
+}
 
 /* Errors after which the same connection goes on working. */
 static bool error_is_passing(int code)
@@ -52,48 +62,19 @@ static bool error_is_passing(int code)
 	}
 }
 
-static bool sql_failed(struct sql *sql, int code, const char *said)
-{
-	if (!sql->error[0])
-		snprintf(sql->error, sizeof(sql->error), "%s", said);
-	if (!error_is_passing(code))
-		sql->broken = true;
-	return false;
-}
-
 static bool engine_failed(struct sql *sql, int code)
 {
-	return sql_failed(sql, code, sqlite3_errmsg(sql->connection));
+	return sql_failed(sql, error_is_passing(code), sqlite3_errmsg(sqlite_of(sql)->connection));
 }
 
-bool sql_complain(struct sql *sql, const char *said)
+static bool sqlite_run(struct sql *sql, const char *script)
 {
-	return sql_failed(sql, SQLITE_CONSTRAINT, said);
-}
-
-const char *sql_error(const struct sql *sql)
-{
-	return sql->error;
-}
-
-bool sql_broken(const struct sql *sql)
-{
-	return sql->broken;
-}
-
-bool sql_empty(const struct sql *sql)
-{
-	return sql->empty;
-}
-
-bool sql_run(struct sql *sql, const char *script)
-{
-	int code = sqlite3_exec(sql->connection, script, NULL, NULL, NULL);
+	int code = sqlite3_exec(sqlite_of(sql)->connection, script, NULL, NULL, NULL);
 
 	return code == SQLITE_OK || engine_failed(sql, code);
 }
 
-bool sql_claim(struct sql *sql)
+static bool sqlite_claim(struct sql *sql)
 {
 	char text[64];
 
@@ -121,8 +102,7 @@ static bool wal_on(struct sql *sql)
 		column_text(query, 0, mode, sizeof(mode));
 	if (!query_end(query))
 		return false;
-	return strcmp(mode, "wal") == 0 ||
-	       sql_failed(sql, SQLITE_ERROR, "write-ahead logging does not work here");
+	return strcmp(mode, "wal") == 0 || sql_failed(sql, false, "write-ahead logging does not work here");
 }
 
 /* The last question opens the log, if nothing before did. */
@@ -138,110 +118,116 @@ static bool settings_write(struct sql *sql)
 
 static bool settings_apply(struct sql *sql, enum sql_use use)
 {
-	sqlite3_db_config(sql->connection, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
+	sqlite3_db_config(sqlite_of(sql)->connection, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
 	if (!sql_run(sql, "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY"))
 		return false;
 	return use == SQL_READ || settings_write(sql);
 }
 
 /* Ours, or empty. Asked before anything is written to the file. */
-static bool owner_check(struct sql *sql, struct complaint *complaint)
+static bool owner_check(struct sqlite *sqlite, struct complaint *complaint)
 {
+	struct sql *sql = &sqlite->base;
 	long long mark = 0, things = 0;
 
 	if (!number_ask(sql, "PRAGMA application_id", &mark) ||
 		!number_ask(sql, "SELECT COUNT(*) FROM sqlite_schema", &things))
 		return complain(complaint,
 			"store: %s: %s; is it a vouchsafe database? name another file, or put a backup back",
-			sql->path, sql->error);
+			sqlite->path, sql->error);
 	sql->empty = mark == 0 && things == 0;
 	if (mark != APPLICATION_ID && !sql->empty)
-		return complain(
-			complaint, "store: %s is another program's database: name another file", sql->path);
+		return complain(complaint, "store: %s is another program's database: name another file",
+			sqlite->path);
 	return true;
 }
 
-static bool connection_open(struct sql *sql, enum sql_use use, struct complaint *complaint)
+static bool connection_open(struct sqlite *sqlite, enum sql_use use, struct complaint *complaint)
 {
 	int flags = use == SQL_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
 	int code = sqlite3_open_v2(
-		sql->path, &sql->connection, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+		sqlite->path, &sqlite->connection, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 
 	if (code != SQLITE_OK)
 		return complain(complaint,
-			"store: %s: %s; it must be there, no symbolic link, and open to this user", sql->path,
-			sql->connection ? sqlite3_errmsg(sql->connection) : sqlite3_errstr(code));
-	if (use == SQL_WRITE && sqlite3_db_readonly(sql->connection, "main") == 1)
+			"store: %s: %s; it must be there, no symbolic link, and open to this user",
+			sqlite->path,
+			sqlite->connection ? sqlite3_errmsg(sqlite->connection) : sqlite3_errstr(code));
+	if (use == SQL_WRITE && sqlite3_db_readonly(sqlite->connection, "main") == 1)
 		return complain(complaint,
 			"store: %s may not be written by this user: give it and its folder to the "
 			"user that runs vouchsafed, and run as that user or as root",
-			sql->path);
-	sqlite3_busy_timeout(sql->connection, BUSY_MS);
-	sqlite3_extended_result_codes(sql->connection, 1);
-	if (!owner_check(sql, complaint))
+			sqlite->path);
+	sqlite3_busy_timeout(sqlite->connection, BUSY_MS);
+	sqlite3_extended_result_codes(sqlite->connection, 1);
+	if (!owner_check(sqlite, complaint))
 		return false;
-	if (!settings_apply(sql, use))
+	if (!settings_apply(&sqlite->base, use))
 		return complain(complaint,
 			"store: %s: %s; its folder must be on a local disk, have room and be "
 			"writable for this user",
-			sql->path, sql->error);
+			sqlite->path, sqlite->base.error);
 	return true;
 }
 
-static struct sql *sql_new(const char *path)
-{
-	struct sql *sql = calloc(1, sizeof(*sql));
+static const struct sql_engine engine;
 
-	if (!sql)
+static struct sqlite *sqlite_new(const char *path)
+{
+	struct sqlite *sqlite = calloc(1, sizeof(*sqlite));
+
+	if (!sqlite)
 		return NULL;
-	sql->path = strdup(path);
-	if (!sql->path || asprintf(&sql->wal, "%s-wal", path) < 0) {
-		sql->wal = NULL;
-		sql_close(sql);
+	sqlite->base.engine = &engine;
+	sqlite->path = strdup(path);
+	if (!sqlite->path || asprintf(&sqlite->wal, "%s-wal", path) < 0) {
+		sqlite->wal = NULL;
+		sql_close(&sqlite->base);
 		return NULL;
 	}
-	return sql;
+	return sqlite;
 }
 
-struct sql *sql_open(const char *path, enum sql_use use, struct complaint *complaint)
+struct sql *sqlite_open(const char *path, enum sql_use use, struct complaint *complaint)
 {
-	struct sql *sql = sql_new(path);
+	struct sqlite *sqlite = sqlite_new(path);
 
-	if (!sql) {
+	if (!sqlite) {
 		complain(complaint, "store: %s: out of memory", path);
 		return NULL;
 	}
-	if (!connection_open(sql, use, complaint)) {
-		sql_close(sql);
+	if (!connection_open(sqlite, use, complaint)) {
+		sql_close(&sqlite->base);
 		return NULL;
 	}
 	/* The settings have read from the file, so the WAL is open: these are the files that we write to. */
-	if (stat(sql->path, &sql->file) != 0 || (use == SQL_WRITE && stat(sql->wal, &sql->wal_file) != 0)) {
+	if (stat(sqlite->path, &sqlite->file) != 0 ||
+		(use == SQL_WRITE && stat(sqlite->wal, &sqlite->wal_file) != 0)) {
 		complain(complaint, "store: %s went away while it was opened: start again", path);
-		sql_close(sql);
+		sql_close(&sqlite->base);
 		return NULL;
 	}
-	sql->error[0] = '\0';
-	sql->broken = false;
-	return sql;
+	sqlite->base.error[0] = '\0';
+	sqlite->base.broken = false;
+	return &sqlite->base;
 }
 
-static void query_finish(struct query *query)
+static void statement_finish(struct sqlite_query *query)
 {
 	sqlite3_finalize(query->statement);
 	query->statement = NULL;
 }
 
-void sql_close(struct sql *sql)
+static void sqlite_close_sql(struct sql *sql)
 {
-	if (!sql)
-		return;
-	for (unsigned i = 0; i < sql->n_queries; i++)
-		query_finish(&sql->queries[i]);
-	sqlite3_close_v2(sql->connection);
-	free(sql->path);
-	free(sql->wal);
-	free(sql);
+	struct sqlite *sqlite = sqlite_of(sql);
+
+	for (unsigned i = 0; i < sqlite->n_queries; i++)
+		statement_finish(&sqlite->queries[i]);
+	sqlite3_close_v2(sqlite->connection);
+	free(sqlite->path);
+	free(sqlite->wal);
+	free(sqlite);
 }
 
 /* ---- transactions */
@@ -254,40 +240,49 @@ static bool file_is(const char *path, const struct stat *known)
 }
 
 /* A commit to a file that has no name any more would be lost with it. */
-static bool files_unmoved(struct sql *sql, enum sql_use use)
+static bool files_unmoved(struct sqlite *sqlite, enum sql_use use)
 {
-	if (!file_is(sql->path, &sql->file) || (use == SQL_WRITE && !file_is(sql->wal, &sql->wal_file)))
-		return sql_failed(sql, SQLITE_IOERR, "the database's file was moved or replaced");
+	if (!file_is(sqlite->path, &sqlite->file) ||
+		(use == SQL_WRITE && !file_is(sqlite->wal, &sqlite->wal_file)))
+		return sql_failed(&sqlite->base, false, "the database's file was moved or replaced");
 	return true;
 }
 
-bool sql_begin(struct sql *sql, enum sql_use use)
+static bool sqlite_begin(struct sql *sql, enum sql_use use)
 {
-	sql->error[0] = '\0';
-	if (!files_unmoved(sql, use))
+	if (!files_unmoved(sqlite_of(sql), use))
 		return false;
 	return query_run(sql_query(sql, use == SQL_WRITE ? "BEGIN IMMEDIATE" : "BEGIN"), NULL);
 }
 
-bool sql_commit(struct sql *sql)
+/* One writer, one file: what was not answered with yes is rolled back, here or by the next who opens it. */
+static enum commit sqlite_commit(struct sql *sql)
 {
-	return query_run(sql_query(sql, "COMMIT"), NULL);
+	return query_run(sql_query(sql, "COMMIT"), NULL) ? COMMITTED : NOT_COMMITTED;
 }
 
-void sql_rollback(struct sql *sql)
+static void sqlite_rollback(struct sql *sql)
 {
-	for (unsigned i = 0; i < sql->n_queries; i++)
-		sqlite3_reset(sql->queries[i].statement);
-	if (sqlite3_get_autocommit(sql->connection))
+	struct sqlite *sqlite = sqlite_of(sql);
+
+	for (unsigned i = 0; i < sqlite->n_queries; i++)
+		sqlite3_reset(sqlite->queries[i].statement);
+	if (sqlite3_get_autocommit(sqlite->connection))
 		return;
-	if (!query_run(sql_query(sql, "ROLLBACK"), NULL) || !sqlite3_get_autocommit(sql->connection))
+	if (!query_run(sql_query(sql, "ROLLBACK"), NULL) || !sqlite3_get_autocommit(sqlite->connection))
 		sql->broken = true;
+}
+
+/* Everything is done when it is asked for. */
+static bool sqlite_settle(struct sql *sql)
+{
+	return !sql->error[0];
 }
 
 /* ---- queries */
 
 /* SQLite numbers its parameters as they appear; ours have the numbers that they say. */
-static bool places_find(struct query *query)
+static bool places_find(struct sqlite_query *query)
 {
 	int n = sqlite3_bind_parameter_count(query->statement);
 
@@ -295,67 +290,67 @@ static bool places_find(struct query *query)
 		const char *name = sqlite3_bind_parameter_name(query->statement, i);
 		int number = name && name[0] == '$' ? atoi(name + 1) : 0;
 
-		if (number < 1 || number > PARAMETERS_MAX)
-			return sql_failed(
-				query->sql, SQLITE_RANGE, "a statement with a parameter out of range");
+		if (number < 1 || number > SQL_PARAMETERS_MAX)
+			return sql_failed(query->base.sql, true, "a statement with a parameter out of range");
 		query->places[number] = i;
 	}
 	return true;
 }
 
-static bool query_prepare(struct query *query, struct sql *sql, const char *text, bool once)
+static bool statement_prepare(struct sqlite_query *query, struct sql *sql, const char *text, bool once)
 {
 	int code;
 
-	*query = (struct query){ .sql = sql, .text = text, .once = once };
-	code = sqlite3_prepare_v3(
-		sql->connection, text, -1, once ? 0 : SQLITE_PREPARE_PERSISTENT, &query->statement, NULL);
+	*query = (struct sqlite_query){ .base = { .sql = sql, .text = text, .once = once } };
+	code = sqlite3_prepare_v3(sqlite_of(sql)->connection, text, -1, once ? 0 : SQLITE_PREPARE_PERSISTENT,
+		&query->statement, NULL);
 	if (code != SQLITE_OK)
 		return engine_failed(sql, code);
 	if (!places_find(query)) {
-		query_finish(query);
+		statement_finish(query);
 		return false;
 	}
 	return true;
 }
 
-struct query *sql_query(struct sql *sql, const char *text)
+static struct query *sqlite_query_kept(struct sql *sql, const char *text)
 {
-	struct query *query;
+	struct sqlite *sqlite = sqlite_of(sql);
+	struct sqlite_query *query;
 
-	for (unsigned i = 0; i < sql->n_queries; i++) {
-		query = &sql->queries[i];
-		if (query->text != text)
+	for (unsigned i = 0; i < sqlite->n_queries; i++) {
+		query = &sqlite->queries[i];
+		if (query->base.text != text)
 			continue;
 		sqlite3_reset(query->statement);
 		sqlite3_clear_bindings(query->statement);
-		query->failed = false;
-		return query;
+		query->base.failed = false;
+		return &query->base;
 	}
-	if (sql->n_queries == QUERIES_MAX) {
-		sql_failed(sql, SQLITE_RANGE, "too many statements");
+	if (sqlite->n_queries == QUERIES_MAX) {
+		sql_failed(sql, true, "too many statements");
 		return NULL;
 	}
-	query = &sql->queries[sql->n_queries];
-	if (!query_prepare(query, sql, text, false))
+	query = &sqlite->queries[sqlite->n_queries];
+	if (!statement_prepare(query, sql, text, false))
 		return NULL;
-	sql->n_queries++;
-	return query;
+	sqlite->n_queries++;
+	return &query->base;
 }
 
-struct query *sql_query_once(struct sql *sql, const char *text)
+static struct query *sqlite_query_once(struct sql *sql, const char *text)
 {
-	struct query *query = malloc(sizeof(*query));
+	struct sqlite_query *query = malloc(sizeof(*query));
 
 	if (!query) {
-		sql_failed(sql, SQLITE_NOMEM, "out of memory");
+		sql_failed(sql, false, "out of memory");
 		return NULL;
 	}
-	if (!query_prepare(query, sql, text, true)) {
+	if (!statement_prepare(query, sql, text, true)) {
 		free(query);
 		return NULL;
 	}
-	return query;
+	return &query->base;
 }
 
 static void query_failed(struct query *query, int code)
@@ -364,9 +359,11 @@ static void query_failed(struct query *query, int code)
 	engine_failed(query->sql, code);
 }
 
-static int query_place(struct query *query, int parameter)
+static int query_place(const struct query *query, int parameter)
 {
-	return parameter >= 1 && parameter <= PARAMETERS_MAX ? query->places[parameter] : 0;
+	return parameter >= 1 && parameter <= SQL_PARAMETERS_MAX
+		       ? ((const struct sqlite_query *)query)->places[parameter]
+		       : 0;
 }
 
 static void query_bound(struct query *query, int code)
@@ -375,130 +372,119 @@ static void query_bound(struct query *query, int code)
 		query_failed(query, code);
 }
 
-void query_integer(struct query *query, int parameter, long long value)
+static void sqlite_integer(struct query *query, int parameter, long long value)
 {
-	if (query)
-		query_bound(
-			query, sqlite3_bind_int64(query->statement, query_place(query, parameter), value));
+	query_bound(query, sqlite3_bind_int64(statement_of(query), query_place(query, parameter), value));
 }
 
-void query_text(struct query *query, int parameter, const char *text)
+static void sqlite_text(struct query *query, int parameter, const char *text) /* NULL binds NULL */
 {
-	if (query) /* NULL binds NULL */
-		query_bound(query, sqlite3_bind_text(query->statement, query_place(query, parameter), text,
-					   -1, SQLITE_STATIC));
+	query_bound(query, sqlite3_bind_text(statement_of(query), query_place(query, parameter), text, -1,
+				   SQLITE_STATIC));
 }
 
-void query_bytes(struct query *query, int parameter, const void *data, size_t length)
+static void sqlite_bytes(struct query *query, int parameter, const void *data, size_t length)
 {
-	if (query)
-		query_bound(query, sqlite3_bind_blob64(query->statement, query_place(query, parameter), data,
-					   length, SQLITE_STATIC));
+	query_bound(query, sqlite3_bind_blob64(statement_of(query), query_place(query, parameter), data,
+				   length, SQLITE_STATIC));
 }
 
-enum step query_step(struct query *query)
+static enum step sqlite_step(struct query *query)
 {
-	int code;
+	int code = sqlite3_step(statement_of(query));
 
-	if (!query || query->failed)
-		return STEP_FAILED;
-	code = sqlite3_step(query->statement);
 	if (code == SQLITE_ROW)
 		return STEP_ROW;
 	if (code != SQLITE_DONE) {
 		query_failed(query, code);
-		sqlite3_reset(query->statement);
+		sqlite3_reset(statement_of(query));
 		return STEP_FAILED;
 	}
-	query->affected = sqlite3_changes64(query->sql->connection);
-	sqlite3_reset(query->statement);
+	query->affected = sqlite3_changes64(sqlite_of_query(query)->connection);
+	sqlite3_reset(statement_of(query));
 	return STEP_DONE;
 }
 
-bool query_run(struct query *query, long long *affected)
+/* The rows come when they are stepped to. */
+static void sqlite_ask(struct query *query)
 {
-	enum step step = query_step(query);
-
-	if (step == STEP_DONE && affected)
-		*affected = query->affected;
-	return query_end(query) && step == STEP_DONE;
+	(void)query;
 }
 
-bool query_end(struct query *query)
+static bool sqlite_later(struct query *query, long long *affected)
 {
-	bool good;
-
-	if (!query)
+	if (sqlite_step(query) != STEP_DONE)
 		return false;
-	good = !query->failed;
+	if (affected)
+		*affected = query->affected;
+	return true;
+}
+
+static bool sqlite_end(struct query *query)
+{
+	bool good = !query->failed;
+
 	if (query->once) {
-		query_finish(query);
+		statement_finish((struct sqlite_query *)query);
 		free(query);
 	} else {
-		sqlite3_reset(query->statement);
+		sqlite3_reset(statement_of(query));
 	}
 	return good;
 }
 
 /* ---- columns */
 
-static void column_unfit(struct query *query)
+static bool sqlite_null(struct query *query, int column)
 {
-	if (sqlite3_errcode(query->sql->connection) == SQLITE_NOMEM)
-		query_failed(query, SQLITE_NOMEM);
-	query->failed = true;
-	sql_failed(query->sql, SQLITE_CONSTRAINT, "a stored value is not of the form that it was written in");
+	return sqlite3_column_type(statement_of(query), column) == SQLITE_NULL;
 }
 
-bool column_null(struct query *query, int column)
+static long long sqlite_column_integer(struct query *query, int column)
 {
-	return sqlite3_column_type(query->statement, column) == SQLITE_NULL;
-}
-
-long long column_integer(struct query *query, int column)
-{
-	if (sqlite3_column_type(query->statement, column) == SQLITE_INTEGER)
-		return sqlite3_column_int64(query->statement, column);
-	if (!column_null(query, column))
+	if (sqlite3_column_type(statement_of(query), column) == SQLITE_INTEGER)
+		return sqlite3_column_int64(statement_of(query), column);
+	if (!sqlite_null(query, column))
 		column_unfit(query);
 	return 0;
 }
 
-struct bytes column_bytes(struct query *query, int column)
+static struct bytes sqlite_column_bytes(struct query *query, int column)
 {
-	bool null = column_null(query, column);
-	struct bytes bytes = { .data = sqlite3_column_blob(query->statement, column) };
+	bool null = sqlite_null(query, column);
+	struct bytes bytes = { .data = sqlite3_column_blob(statement_of(query), column) };
 
-	bytes.length = (size_t)sqlite3_column_bytes(query->statement, column);
-	if (!null && !bytes.data &&
-		(bytes.length > 0 || sqlite3_errcode(query->sql->connection) == SQLITE_NOMEM)) {
-		column_unfit(query);
+	bytes.length = (size_t)sqlite3_column_bytes(statement_of(query), column);
+	if (!null && !bytes.data) {
+		bool memory_out = sqlite3_errcode(sqlite_of_query(query)->connection) == SQLITE_NOMEM;
+
+		if (memory_out)
+			query_failed(query, SQLITE_NOMEM);
+		if (memory_out || bytes.length > 0)
+			column_unfit(query);
 		bytes.length = 0;
 	}
 	return bytes;
 }
 
-void column_text(struct query *query, int column, char *to, size_t size)
-{
-	struct bytes bytes = column_bytes(query, column);
-
-	to[0] = '\0';
-	if (bytes.length >= size || (bytes.length > 0 && memchr(bytes.data, '\0', bytes.length))) {
-		column_unfit(query);
-		return;
-	}
-	if (bytes.length > 0)
-		memcpy(to, bytes.data, bytes.length);
-	to[bytes.length] = '\0';
-}
-
-void column_exactly(struct query *query, int column, void *to, size_t length)
-{
-	struct bytes bytes = column_bytes(query, column);
-
-	memset(to, 0, length);
-	if (bytes.length != length)
-		column_unfit(query);
-	else
-		memcpy(to, bytes.data, length);
-}
+static const struct sql_engine engine = {
+	.close = sqlite_close_sql,
+	.claim = sqlite_claim,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.run = sqlite_run,
+	.settle = sqlite_settle,
+	.query = sqlite_query_kept,
+	.query_once = sqlite_query_once,
+	.integer = sqlite_integer,
+	.text = sqlite_text,
+	.bytes = sqlite_bytes,
+	.ask = sqlite_ask,
+	.later = sqlite_later,
+	.step = sqlite_step,
+	.column_null = sqlite_null,
+	.column_integer = sqlite_column_integer,
+	.column_bytes = sqlite_column_bytes,
+	.end = sqlite_end,
+};

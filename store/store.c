@@ -1,164 +1,37 @@
-/* The handle: finds and locks the database, opens it again after an error that the connection did not
- * survive, and runs transactions. One node serves from a database: a lock beside the file, held as long as
- * the handle, keeps a second one away. It must never report a commit that the engine did not, and never
- * follow a symbolic link that the owner of the folder put there for root. */
+/* The handle: opens the database, SQLite's or PostgreSQL's, opens it again after an error that the connection
+ * did not survive, and runs transactions. It must never report a commit that the engine did not, and where
+ * the answer to a COMMIT is lost it must never take what it reads for an answer: only a COMMIT of its own
+ * behind it proves that both are there to stay. */
 #include "store/inside.h"
 
 #include "store/migrations.h"
+#include "store/shelf.h"
+#include "store/sqlite_file.h"
 #include "verifier/reasons.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
-static const char scheme[] = "sqlite:";
-enum { LOCK_TRIES = 25, LOCK_PAUSE_MS = 20 };
-
-/* ---- files */
-
-/* On a network file system neither SQLite's locks nor its shared memory can be trusted. */
-static bool folder_is_local(const char *folder)
-{
-	static const unsigned remote[] = { 0x6969 /* nfs */, 0x517b /* smb */, 0xff534d42 /* cifs */,
-		0xfe534d42 /* smb2 */, 0x01021997 /* 9p */, 0x00c36400 /* ceph */ };
-	struct statfs about;
-
-	if (statfs(folder, &about) != 0)
-		return true;
-	for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
-		if ((unsigned)about.f_type == remote[i])
-			return false;
-	return true;
-}
-
-/* The file's path with its folder made real, so that only the last name could still be a link. */
-static char *path_resolve(const char *path, struct complaint *complaint)
-{
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	char *folder, *real, *whole = NULL;
-
-	if (!name[0] ||
-		asprintf(&folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".") < 0) {
-		complain(complaint, "store: \"sqlite:%s\" names no file; say sqlite:/path/to/vouchsafe.db",
-			path);
-		return NULL;
-	}
-	real = realpath(folder, NULL);
-	if (!real)
-		complain(complaint, "store: %s: %s; make it: install -d -o vouchsafe -g vouchsafe -m 0750 %s",
-			folder, strerror(errno), folder);
-	else if (!folder_is_local(real))
-		complain(complaint, "store: %s is on a network file system: SQLite needs a local disk", real);
-	else if (asprintf(&whole, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name) < 0)
-		whole = NULL;
-	free(real);
-	free(folder);
-	return whole;
-}
-
-/* Made by root, a file belongs to the owner of its folder: the server that runs as that user must get at it.
- * SQLite gives -wal and -shm the database's owner and mode. */
-static bool file_give(int fd, const char *path)
-{
-	struct stat about;
-	char folder[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-
-	if (fchmod(fd, 0640) != 0)
-		return false;
-	if (geteuid() != 0)
-		return true;
-	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
-	return stat(folder, &about) == 0 && fchown(fd, about.st_uid, about.st_gid) == 0;
-}
-
-/* Opens it, made if it is not there. Only for files that SQLite has not open: closing any descriptor of such
- * a file drops SQLite's locks of the whole process. */
-static int file_make(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
-
-	if (fd < 0)
-		return -1;
-	if (!file_give(fd, path)) {
-		unlink(path);
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static bool database_make(const char *path, struct complaint *complaint)
-{
-	struct stat about;
-	int fd;
-
-	if (lstat(path, &about) == 0)
-		return S_ISREG(about.st_mode) || complain(complaint, "store: %s is no plain file", path);
-	fd = file_make(path);
-	if (fd < 0 && errno != EEXIST)
-		return complain(complaint,
-			"store: %s cannot be made: %s; give its folder to the user that runs vouchsafed",
-			path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return true;
-}
-
-/* ---- the node lock */
-
-enum lock_state { LOCK_HELD, LOCK_TAKEN, LOCK_FAILED };
-
-static enum lock_state lock_open(const char *path, int *fd, struct complaint *complaint)
-{
-	char name[PATH_MAX];
-
-	if (snprintf(name, sizeof(name), "%s.lock", path) >= (int)sizeof(name)) {
-		complain(complaint, "store: the path of the database is too long");
-		return LOCK_FAILED;
-	}
-	*fd = file_make(name);
-	if (*fd < 0 && errno == EEXIST)
-		*fd = open(name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (*fd < 0) {
-		complain(complaint, "store: %s: %s; it must be open to this user, and its folder too", name,
-			strerror(errno));
-		return LOCK_FAILED;
-	}
-	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
-		return LOCK_HELD;
-	close(*fd);
-	*fd = -1;
-	complain(complaint,
-		"store: another node serves from %s (it holds %s): one SQLite database is for one node; stop "
-		"that one, or use a database of its own",
-		path, name);
-	return LOCK_TAKEN;
-}
-
-/* A command that sets the database up holds the lock for a moment: worth waiting for. */
-static enum lock_state lock_take(const char *path, int *fd, struct complaint *complaint)
-{
-	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
-	enum lock_state state = lock_open(path, fd, complaint);
-
-	for (int i = 1; i < LOCK_TRIES && state == LOCK_TAKEN; i++) {
-		nanosleep(&pause, NULL);
-		state = lock_open(path, fd, complaint);
-	}
-	return state;
-}
+static const char sqlite_scheme[] = "sqlite:";
+static const char *const postgres_schemes[] = { "postgresql://", "postgres://" };
+enum { RESOLVE_PAUSE_MS = 100, TRIES_MAX = 3 };
 
 /* ---- opening */
+
+static struct sql *engine_open(
+	struct store *store, enum sql_use use, bool may_make, struct complaint *complaint)
+{
+	if (!store->path)
+		return postgres_open(&store->postgres, use, complaint);
+	if (may_make && !sqlite_file_make(store->path, complaint))
+		return NULL;
+	return sqlite_open(store->path, use, complaint);
+}
 
 static bool database_is_empty(const struct store *store, struct complaint *complaint)
 {
@@ -170,14 +43,20 @@ static bool database_is_empty(const struct store *store, struct complaint *compl
 
 static bool database_open(struct store *store, bool may_make, struct complaint *complaint)
 {
-	enum sql_use use = store->use == STORE_READ ? SQL_READ : SQL_WRITE;
+	enum sql_use use = store->settings.use == STORE_READ ? SQL_READ : SQL_WRITE;
+	struct migrating migrating = { .dialect = store->path ? DIALECT_SQLITE : DIALECT_POSTGRES,
+		.may = may_make,
+		.told = store->settings.told,
+		.context = store->settings.context };
 
-	if (may_make && !database_make(store->path, complaint))
-		return false;
-	store->sql = sql_open(store->path, use, complaint);
-	if (store->sql && store->use == STORE_RESTORE && database_is_empty(store, complaint))
+	store->sql = engine_open(store, use, may_make, complaint);
+	/* a command beside servers makes what is not there, and leaves what is there to them */
+	if (store->sql && !store->path && store->settings.use == STORE_TOOL)
+		migrating.may = sql_empty(store->sql);
+	if (store->sql && store->settings.use == STORE_RESTORE && database_is_empty(store, complaint))
 		return true;
-	if (store->sql && store->use != STORE_RESTORE && migrations_run(store->sql, may_make, complaint))
+	if (store->sql && store->settings.use != STORE_RESTORE &&
+		migrations_run(store->sql, &migrating, complaint))
 		return true;
 	sql_close(store->sql);
 	store->sql = NULL;
@@ -186,7 +65,7 @@ static bool database_open(struct store *store, bool may_make, struct complaint *
 
 static bool open_serve(struct store *store, struct complaint *complaint)
 {
-	return lock_take(store->path, &store->lock, complaint) == LOCK_HELD &&
+	return node_lock_await(store->path, &store->lock, complaint) == LOCK_HELD &&
 	       database_open(store, true, complaint);
 }
 
@@ -199,7 +78,7 @@ static bool open_tool(struct store *store, struct complaint *complaint)
 	int fd;
 
 	for (int i = 0; i < LOCK_TRIES && !opened; i++) {
-		enum lock_state state = lock_open(store->path, &fd, complaint);
+		enum lock_state state = node_lock(store->path, &fd, complaint);
 
 		if (state == LOCK_FAILED)
 			return false;
@@ -222,42 +101,68 @@ static bool open_read(struct store *store, struct complaint *complaint)
 	return database_open(store, false, complaint);
 }
 
-static struct store *store_new(
-	const char *path, enum store_use use, const char *node, struct complaint *complaint)
+static bool open_postgres(struct store *store, struct complaint *complaint)
+{
+	return database_open(store, store->settings.use != STORE_READ, complaint);
+}
+
+static bool is_postgres(const char *uri)
+{
+	for (size_t i = 0; i < sizeof(postgres_schemes) / sizeof(postgres_schemes[0]); i++)
+		if (strncmp(uri, postgres_schemes[i], strlen(postgres_schemes[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Which engine, and where its database is. */
+static bool place_find(struct store *store, struct complaint *complaint)
+{
+	const char *uri = store->settings.uri;
+
+	if (strncmp(uri, sqlite_scheme, strlen(sqlite_scheme)) == 0) {
+		store->path = sqlite_path(uri + strlen(sqlite_scheme), complaint);
+		return store->path;
+	}
+	store->postgres = (struct postgres){
+		.uri = uri, .node = store->settings.node, .standbys = store->settings.min_sync_standbys
+	};
+	if (store->settings.min_sync_standbys == STANDBYS_AS_FOUND)
+		store->postgres.standbys = -1;
+	else if (store->settings.min_sync_standbys < 0)
+		store->postgres.standbys = 0;
+	return is_postgres(uri) || complain(complaint, "store: it is \"sqlite:/path/to/vouchsafe.db\" or "
+						       "\"postgresql://...\" and nothing else");
+}
+
+static struct store *store_new(const struct store_settings *settings, struct complaint *complaint)
 {
 	struct store *store = calloc(1, sizeof(*store));
 
-	if (!store) {
-		complain(complaint, "store: out of memory");
-		return NULL;
-	}
-	store->lock = -1;
-	store->use = use;
 	complain(complaint, "store: out of memory");
-	store->path = path_resolve(path, complaint);
-	store->node = strdup(node ? node : "");
-	if (!store->path || !store->node) {
-		store_close(store);
+	if (!store)
 		return NULL;
-	}
-	return store;
+	store->lock = -1;
+	store->settings = *settings;
+	if (store->settings.patience_ms <= 0)
+		store->settings.patience_ms = STORE_PATIENCE_MS;
+	store->settings.uri = strdup(settings->uri);
+	store->settings.node = strdup(settings->node ? settings->node : "");
+	store->shelf = calloc(1, sizeof(*store->shelf));
+	if (store->settings.uri && store->settings.node && store->shelf && place_find(store, complaint))
+		return store;
+	store_close(store);
+	return NULL;
 }
 
-struct store *store_open(const char *uri, enum store_use use, const char *node, struct complaint *complaint)
+struct store *store_open(const struct store_settings *settings, struct complaint *complaint)
 {
 	static bool (*const openers[])(struct store *, struct complaint *) = { [STORE_SERVE] = open_serve,
 		[STORE_TOOL] = open_tool,
 		[STORE_READ] = open_read,
 		[STORE_RESTORE] = open_serve };
-	struct store *store;
+	struct store *store = store_new(settings, complaint);
 
-	if (strncmp(uri, scheme, strlen(scheme)) != 0) {
-		complain(complaint,
-			"store: this version knows \"sqlite:/path/to/vouchsafe.db\" and nothing else");
-		return NULL;
-	}
-	store = store_new(uri + strlen(scheme), use, node, complaint);
-	if (store && !openers[use](store, complaint)) {
+	if (store && !(store->path ? openers[settings->use] : open_postgres)(store, complaint)) {
 		store_close(store);
 		return NULL;
 	}
@@ -271,12 +176,16 @@ void store_close(struct store *store)
 	sql_close(store->sql);
 	if (store->lock >= 0)
 		close(store->lock);
+	if (store->shelf)
+		shelf_clear(store->shelf);
+	free(store->shelf);
 	free(store->path);
-	free(store->node);
+	free((char *)store->settings.uri);
+	free((char *)store->settings.node);
 	free(store);
 }
 
-/* ---- transactions */
+/* ---- the connection */
 
 long long store_clock_us(void)
 {
@@ -284,6 +193,21 @@ long long store_clock_us(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
+
+static long long clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+unsigned column_count(struct query *query, int column)
+{
+	long long number = column_integer(query, column);
+
+	return number >= 1 && number <= INT_MAX ? (unsigned)number : 0;
 }
 
 /* What the engine said about a connection that is gone goes into the reason at once. */
@@ -309,61 +233,151 @@ enum outcome store_failed(struct store *store, struct reason *reason)
 	return unavailable(reason, REASON_STORE, "the database: %s", said[0] ? said : "out of memory");
 }
 
-bool store_begin(struct store *store, enum sql_use use, struct reason *reason)
+static void transaction_undo(struct store *store)
 {
-	if (use == SQL_WRITE && store->use == STORE_READ) {
-		unavailable(reason, REASON_STORE, "the database is open for reading only");
-		return false;
+	memset(&store->words, 0, sizeof(store->words));
+	if (store->sql)
+		sql_rollback(store->sql);
+}
+
+/* On a new connection where the old one is broken, or turns out to be when it is used. */
+static bool transaction_begin(struct store *store, enum sql_use use, struct reason *reason)
+{
+	for (int tries = 0; tries < 2; tries++) {
+		if (!connection_fresh(store, reason))
+			return false;
+		if (sql_begin(store->sql, use)) {
+			if (use == SQL_WRITE)
+				trail_ask(store);
+			return true;
+		}
+		store_failed(store, reason);
+		transaction_undo(store);
+		if (!sql_lost(store->sql))
+			return false;
 	}
-	if (!connection_fresh(store, reason))
-		return false;
-	if (sql_begin(store->sql, use))
-		return true;
-	store_failed(store, reason);
-	sql_rollback(store->sql);
 	return false;
 }
 
-void store_rollback(struct store *store)
-{
-	memset(&store->words, 0, sizeof(store->words));
-	sql_rollback(store->sql);
-}
+/* ---- a COMMIT whose answer is not known */
 
-unsigned column_count(struct query *query, int column)
+/* Behind the write lock nobody's COMMIT is still on its way: what is there now is there, what is not never
+ * will be. And yet it may be there on this server alone; hence the event, whose own COMMIT comes later in the
+ * same log: once that is acknowledged, both are. */
+static enum commit commit_look(struct store *store, const struct head *wanted, struct reason *reason)
 {
-	long long number = column_integer(query, column);
+	struct head head = { 0 };
+	struct event event = {
+		.event = "commit.resolved", .outcome = outcome_name(OK), .time_us = store_clock_us()
+	};
+	struct query *query;
+	unsigned char hash[32] = { 0 };
+	char comment[160];
+	enum commit commit = COMMIT_UNKNOWN;
+	bool there;
 
-	return number >= 1 && number <= INT_MAX ? (unsigned)number : 0;
-}
-
-bool store_commit(struct store *store, const struct head *head, struct reason *reason)
-{
-	if (!sql_commit(store->sql)) {
-		store_failed(store, reason);
-		store_rollback(store);
-		return false;
+	if (!transaction_begin(store, SQL_WRITE, reason))
+		return COMMIT_UNKNOWN;
+	query = sql_query(store->sql, "SELECT hash FROM event WHERE seq = $1");
+	query_integer(query, 1, wanted->seq);
+	there = query_step(query) == STEP_ROW;
+	if (there)
+		column_exactly(query, 0, hash, sizeof(hash));
+	if (query_end(query) && trail_head(store, &head)) {
+		snprintf(comment, sizeof(comment),
+			"the answer to a COMMIT was lost; its last event, %lld, is there", wanted->seq);
+		event.comment = comment;
+		if (!there || memcmp(hash, wanted->hash, sizeof(hash)) != 0)
+			commit = NOT_COMMITTED;
+		else if (trail_append(store, &head, &event) && sql_commit(store->sql) == COMMITTED)
+			commit = COMMITTED;
 	}
-	if (head)
-		store->seen = *head;
-	return true;
+	if (commit == COMMITTED)
+		store->seen = head;
+	else
+		transaction_undo(store);
+	if (commit == COMMIT_UNKNOWN)
+		store_failed(store, reason);
+	return commit;
+}
+
+static enum commit commit_resolve(
+	struct store *store, const struct head *wanted, long long until, struct reason *reason)
+{
+	const struct timespec pause = { .tv_nsec = RESOLVE_PAUSE_MS * 1000000L };
+	enum commit commit;
+
+	while ((commit = commit_look(store, wanted, reason)) == COMMIT_UNKNOWN && clock_ms() < until)
+		nanosleep(&pause, NULL);
+	if (store->settings.told)
+		store->settings.told(store->settings.context,
+			commit == COMMITTED ? "the answer to a COMMIT was lost: it is there"
+			: commit == NOT_COMMITTED
+				? "the answer to a COMMIT was lost: it is not there, and is done again"
+				: "the answer to a COMMIT was lost, and the database cannot be asked");
+	return commit;
+}
+
+/* ---- transactions */
+
+enum tried {
+	TRIED, /* the outcome stands */
+	TRY_AGAIN /* nothing of it is there: from its beginning */
+};
+
+/* Nothing that was committed, or is not known not to be, is ever tried again, but for what wrote no event. */
+static enum tried transaction_commit(struct store *store, const struct head *head, long long until,
+	enum outcome *outcome, struct reason *reason)
+{
+	enum commit commit = sql_commit(store->sql);
+	bool lost = sql_lost(store->sql);
+
+	*outcome = OK;
+	if (commit == COMMITTED) {
+		if (head->taken)
+			store->seen = *head;
+		return TRIED;
+	}
+	*outcome = store_failed(store, reason);
+	transaction_undo(store);
+	if (commit == NOT_COMMITTED || !head->moved)
+		return lost ? TRY_AGAIN : TRIED;
+	commit = commit_resolve(store, head, until, reason);
+	if (commit == COMMITTED)
+		*outcome = OK;
+	return commit == NOT_COMMITTED ? TRY_AGAIN : TRIED;
+}
+
+static enum tried transaction_try(struct store *store, enum sql_use use, transaction *body, void *context,
+	long long until, enum outcome *outcome, struct reason *reason)
+{
+	struct head head = { 0 };
+	bool lost;
+
+	*outcome = UNAVAILABLE;
+	if (!transaction_begin(store, use, reason))
+		return TRIED;
+	*outcome = body(store, &head, context, reason);
+	if (*outcome == OK && use == SQL_WRITE && !trail_head(store, &head))
+		*outcome = store_failed(store, reason);
+	if (*outcome == OK)
+		return transaction_commit(store, &head, until, outcome, reason);
+	transaction_undo(store);
+	lost = sql_lost(store->sql);
+	/* what a reader has handed on cannot be taken back */
+	return lost && use == SQL_WRITE ? TRY_AGAIN : TRIED;
 }
 
 enum outcome store_transaction(
 	struct store *store, enum sql_use use, transaction *body, void *context, struct reason *reason)
 {
+	long long until = clock_ms() + store->settings.patience_ms;
 	enum outcome outcome;
-	struct head head = { 0 };
 
-	if (!store_begin(store, use, reason))
-		return UNAVAILABLE;
-	if (use == SQL_WRITE && !trail_head(store, &head))
-		outcome = store_failed(store, reason);
-	else
-		outcome = body(store, &head, context, reason);
-	if (outcome != OK) {
-		store_rollback(store);
-		return outcome;
-	}
-	return store_commit(store, use == SQL_WRITE ? &head : NULL, reason) ? OK : UNAVAILABLE;
+	if (use == SQL_WRITE && store->settings.use == STORE_READ)
+		return unavailable(reason, REASON_STORE, "the database is open for reading only");
+	for (int tries = 1;; tries++)
+		if (transaction_try(store, use, body, context, until, &outcome, reason) == TRIED ||
+			tries == TRIES_MAX || clock_ms() >= until)
+			return outcome;
 }

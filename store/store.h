@@ -15,10 +15,29 @@ enum store_use {
 	STORE_RESTORE /* restore_begin's: nothing is there yet, and nobody else has it */
 };
 
-/* `uri`: "sqlite:/path". `node` stands in events. NULL: the complaint names the mend (no such folder,
- * permissions, another node holds the lock, schema newer than this program, not a database of ours). When a
- * database is made by root it belongs to the owner of its folder. */
-struct store *store_open(const char *uri, enum store_use, const char *node, struct complaint *);
+enum {
+	STANDBYS_AS_FOUND = 0, /* as many as there are at the first connection */
+	STANDBYS_ANY = -1 /* none are asked for */
+};
+
+struct store_settings {
+	const char *uri; /* "sqlite:/path", or "postgresql://..." as libpq reads it */
+	enum store_use use;
+	const char *node; /* stands in events; NULL: "" */
+	/* PostgreSQL's synchronous standbys, which have to be there at each connection that writes: a number
+	 * above 0, or one of the two above */
+	int min_sync_standbys;
+	long long patience_ms; /* how long a transaction may be tried; 0: STORE_PATIENCE_MS */
+	/* What somebody should know meanwhile: a migration, a COMMIT that had to be resolved. May be NULL. */
+	void (*told)(void *context, const char *text);
+	void *context;
+};
+enum { STORE_PATIENCE_MS = 8000 };
+
+/* The settings and their strings are copied. NULL: the complaint names the mend (no such folder, permissions,
+ * another node holds the lock, nobody answers, a standby, schema newer than this program, not a database of
+ * ours). A SQLite database that is made by root belongs to the owner of its folder. */
+struct store *store_open(const struct store_settings *, struct complaint *);
 void store_close(struct store *);
 
 enum record_kind {

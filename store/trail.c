@@ -6,10 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool head_read(struct store *store, struct head *head)
+void trail_ask(struct store *store)
 {
-	struct query *query = sql_query(store->sql, "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1");
+	store->asked_head = sql_query(store->sql, "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1");
+	query_ask(store->asked_head);
+	store->asked_seen = NULL;
+	if (store->seen.seq == 0)
+		return;
+	store->asked_seen = sql_query(store->sql, "SELECT hash FROM event WHERE seq = $1");
+	query_integer(store->asked_seen, 1, store->seen.seq);
+	query_ask(store->asked_seen);
+}
 
+static bool head_take(struct query *query, struct head *head)
+{
 	*head = (struct head){ 0 };
 	if (query_step(query) == STEP_ROW) {
 		head->seq = column_integer(query, 0);
@@ -19,17 +29,13 @@ static bool head_read(struct store *store, struct head *head)
 }
 
 /* Does the event that this handle has seen committed still stand there? */
-static bool seen_stands(struct store *store, const struct head *head, bool *stands)
+static bool seen_take(struct store *store, bool *stands)
 {
-	struct query *query;
+	struct query *query = store->asked_seen;
 
-	*stands = head->seq == store->seen.seq && memcmp(head->hash, store->seen.hash, 32) == 0;
-	if (*stands || store->seen.seq == 0) {
-		*stands = true;
+	*stands = store->seen.seq == 0;
+	if (*stands)
 		return true;
-	}
-	query = sql_query(store->sql, "SELECT hash FROM event WHERE seq = $1");
-	query_integer(query, 1, store->seen.seq);
 	if (query_step(query) == STEP_ROW) {
 		unsigned char hash[32];
 
@@ -41,13 +47,18 @@ static bool seen_stands(struct store *store, const struct head *head, bool *stan
 
 bool trail_head(struct store *store, struct head *head)
 {
-	bool stands;
+	struct query *asked = store->asked_head;
+	bool stands = false;
 
-	if (!head_read(store, head) || !seen_stands(store, head, &stands))
+	if (head->taken)
+		return true;
+	store->asked_head = NULL;
+	if (!asked || !head_take(asked, head) || !seen_take(store, &stands))
 		return false;
 	if (!stands)
 		sql_complain(store->sql,
 			"events that were committed are gone: an older copy was put in its place");
+	head->taken = stands;
 	return stands;
 }
 
@@ -75,8 +86,9 @@ static bool word_select(struct store *store, const char *text, long long *id)
 
 static bool word_insert(struct store *store, const char *text)
 {
-	struct query *query = sql_query(
-		store->sql, "INSERT INTO word (text) VALUES ($1) ON CONFLICT (text) DO NOTHING");
+	struct query *query = sql_query(store->sql,
+		"INSERT INTO word (id, text) VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM word), $1)"
+		" ON CONFLICT (text) DO NOTHING");
 
 	query_text(query, 1, text);
 	return query_run(query, NULL);
@@ -137,7 +149,7 @@ static bool find_insert(struct store *store, const struct event *event)
 	return bind_word(store, query, 3, event->event) && bind_word(store, query, 4, event->node) &&
 	       bind_word(store, query, 9, event->outcome) && bind_word(store, query, 10, event->reason) &&
 	       bind_word(store, query, 11, event->account_id) && bind_word(store, query, 12, event->region) &&
-	       bind_word(store, query, 13, event->role) && query_run(query, NULL);
+	       bind_word(store, query, 13, event->role) && query_later(query, NULL);
 }
 
 static bool event_insert(struct store *store, long long seq, struct bytes text, const unsigned char hash[32])
@@ -148,16 +160,19 @@ static bool event_insert(struct store *store, long long seq, struct bytes text, 
 	query_integer(query, 1, seq);
 	query_bytes(query, 2, text.data, text.length);
 	query_bytes(query, 3, hash, 32);
-	return query_run(query, NULL);
+	return query_later(query, NULL);
 }
 
 bool trail_append(struct store *store, struct head *head, struct event *event)
 {
-	struct head next = { .seq = head->seq + 1 };
+	struct head next = { .taken = true, .moved = true };
 	struct bytes text;
 
+	if (!trail_head(store, head))
+		return false;
+	next.seq = head->seq + 1;
 	event->seq = next.seq;
-	event->node = store->node;
+	event->node = store->settings.node;
 	event->previous = head->hash;
 	if (!event_write(&store->text, event))
 		return sql_complain(store->sql, "an event is too long");

@@ -70,7 +70,8 @@ static void store_fill(const char *uri)
 	const struct rearm rearm = { ACCOUNT, REGION, INSTANCE, "a reason", "operator:fuzz", 1767225600000000,
 		1767229200000000, NULL };
 	struct complaint complaint = { "" };
-	struct store *writer = store_open(uri, STORE_SERVE, "rp-1", &complaint);
+	struct store *writer = store_open(
+		&(struct store_settings){ .uri = uri, .use = STORE_SERVE, .node = "rp-1" }, &complaint);
 	struct reason reason;
 
 	MUST_HOLD(writer);
@@ -91,7 +92,8 @@ static void set_up(void)
 	store_fill(uri);
 	MUST_HOLD(sqlite3_open(path, &database) == SQLITE_OK);
 	MUST_HOLD(sqlite3_exec(database, "PRAGMA synchronous = OFF", NULL, NULL, NULL) == SQLITE_OK);
-	store = store_open(uri, STORE_READ, "rp-1", &complaint);
+	store = store_open(
+		&(struct store_settings){ .uri = uri, .use = STORE_READ, .node = "rp-1" }, &complaint);
 	MUST_HOLD(store);
 	atexit(folder_end);
 }

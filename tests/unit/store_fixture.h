@@ -1,7 +1,9 @@
 #ifndef TESTS_UNIT_STORE_FIXTURE_H
 #define TESTS_UNIT_STORE_FIXTURE_H
-/* What the tests of store/ share: a database in a temporary folder, and requests as the pipeline hands them
- * to the committer. Only the store's public headers; a test that tampers does so with SQLite itself. */
+/* What the tests of store/ share: a database of a test's own, and requests as the pipeline hands them to the
+ * committer. Only the store's public headers; a test that tampers does so with the engine itself. The
+ * database is a SQLite file in a temporary folder or, where STORE_POSTGRES says how a server is reached
+ * ("host=/folder&user=name"), one that is made there and dropped. */
 #include "store/audit.h"
 #include "store/ledger.h"
 #include "store/store.h"
@@ -12,6 +14,7 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <libpq-fe.h>
 #include <openssl/evp.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -25,38 +28,85 @@
 #define REGION "us-east-1"
 static const long long MINUTE = 60 * 1000000LL, T0 = 1767225600000000LL; /* 2026-01-01T00:00:00Z */
 
-/* ---- the folder */
+/* ---- the place */
 
 struct place {
-	char folder[128], path[160], uri[180];
+	char folder[128], path[160], uri[280];
+	char database[40]; /* PostgreSQL's; "": SQLite */
 };
+
+SHARED PGconn *postgres_connect(const char *database)
+{
+	char uri[280];
+	PGconn *connection;
+
+	snprintf(uri, sizeof(uri), "postgresql:///%s?%s", database, getenv("STORE_POSTGRES"));
+	connection = PQconnectdb(uri);
+	if (PQstatus(connection) != CONNECTION_OK)
+		print_error("%s\n", PQerrorMessage(connection));
+	assert_int_equal(PQstatus(connection), CONNECTION_OK);
+	return connection;
+}
+
+/* The last statement's first value as a number, 0 where there is none. */
+SHARED long long postgres_run(const char *database, const char *sql)
+{
+	PGconn *connection = postgres_connect(database);
+	PGresult *result = PQexec(connection, sql);
+	ExecStatusType status = PQresultStatus(result);
+	long long number = 0;
+
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+		print_error("%s: %s\n", sql, PQerrorMessage(connection));
+	assert_true(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK);
+	if (status == PGRES_TUPLES_OK && PQntuples(result) > 0)
+		number = atoll(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	PQfinish(connection);
+	return number;
+}
 
 SHARED void place_make(struct place *place)
 {
 	const char *tmp = getenv("TMPDIR");
+	char sql[100];
 
 	snprintf(place->folder, sizeof(place->folder), "%s/vouchsafe-store-XXXXXX",
 		tmp && tmp[0] ? tmp : "/tmp");
 	assert_non_null(mkdtemp(place->folder));
 	snprintf(place->path, sizeof(place->path), "%s/t.db", place->folder);
 	snprintf(place->uri, sizeof(place->uri), "sqlite:%s", place->path);
+	place->database[0] = '\0';
+	if (!getenv("STORE_POSTGRES"))
+		return;
+	snprintf(place->database, sizeof(place->database), "t_%s", place->folder + strlen(place->folder) - 6);
+	snprintf(place->uri, sizeof(place->uri), "postgresql:///%s?%s", place->database,
+		getenv("STORE_POSTGRES"));
+	snprintf(sql, sizeof(sql), "CREATE DATABASE \"%s\"", place->database);
+	postgres_run("postgres", sql);
 }
 
 SHARED void place_remove(const struct place *place)
 {
 	DIR *folder = opendir(place->folder);
 	struct dirent *entry;
+	char sql[100];
 
 	while (folder && (entry = readdir(folder)))
 		unlinkat(dirfd(folder), entry->d_name, 0);
 	closedir(folder);
 	rmdir(place->folder);
+	if (!place->database[0])
+		return;
+	snprintf(sql, sizeof(sql), "DROP DATABASE \"%s\" WITH (FORCE)", place->database);
+	postgres_run("postgres", sql);
 }
 
 SHARED struct store *place_open(const struct place *place, enum store_use use)
 {
 	struct complaint complaint = { "" };
-	struct store *store = store_open(place->uri, use, "rp-1", &complaint);
+	struct store *store = store_open(
+		&(struct store_settings){ .uri = place->uri, .use = use, .node = "rp-1" }, &complaint);
 
 	if (!store)
 		print_error("%s\n", complaint.text);
@@ -69,6 +119,13 @@ SHARED void tamper(const struct place *place, const char *sql)
 {
 	sqlite3 *db;
 
+	if (place->database[0]) {
+		char script[4096] = "SET search_path = vouchsafe; ";
+
+		assert_true(strlen(sql) < sizeof(script) - strlen(script));
+		postgres_run(place->database, strcat(script, sql));
+		return;
+	}
 	assert_int_equal(sqlite3_open(place->path, &db), SQLITE_OK);
 	sqlite3_busy_timeout(db, 5000);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
@@ -81,6 +138,12 @@ SHARED long long ask_number(const struct place *place, const char *sql)
 	sqlite3_stmt *statement;
 	long long number;
 
+	if (place->database[0]) {
+		char script[4096] = "SET search_path = vouchsafe; ";
+
+		assert_true(strlen(sql) < sizeof(script) - strlen(script));
+		return postgres_run(place->database, strcat(script, sql));
+	}
 	assert_int_equal(sqlite3_open(place->path, &db), SQLITE_OK);
 	sqlite3_busy_timeout(db, 5000);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);

@@ -21,7 +21,8 @@ static int end(void **state)
 static void expect_complaint(const char *uri, enum store_use use, const char *part)
 {
 	struct complaint complaint = { "" };
-	struct store *store = store_open(uri, use, "rp-1", &complaint);
+	struct store *store = store_open(
+		&(struct store_settings){ .uri = uri, .use = use, .node = "rp-1" }, &complaint);
 
 	assert_null(store);
 	if (!strstr(complaint.text, part))
@@ -35,7 +36,9 @@ static void uris(void **state)
 	const struct place *place = *state;
 	char uri[300];
 
-	expect_complaint("postgresql://db/vouchsafe", STORE_SERVE, "sqlite:/path");
+	expect_complaint("mysql://db/vouchsafe", STORE_SERVE, "sqlite:/path");
+	expect_complaint("postgresql://127.0.0.1:1/vouchsafe", STORE_SERVE, "refused");
+	expect_complaint("postgresql://127.0.0.1:1/vouchsafe?so=what", STORE_SERVE, "so");
 	expect_complaint("", STORE_SERVE, "sqlite:/path");
 	expect_complaint("sqlite:", STORE_SERVE, "names no file");
 	expect_complaint("sqlite:/tmp/", STORE_SERVE, "names no file");
@@ -56,7 +59,12 @@ static void a_second_node_is_refused(void **state)
 	if (child == 0) {
 		struct complaint complaint;
 
-		_exit(store_open(place->uri, STORE_SERVE, "rp-2", &complaint) == NULL ? 7 : 0);
+		_exit(store_open(
+			      &(struct store_settings){
+				      .uri = place->uri, .use = STORE_SERVE, .node = "rp-2" },
+			      &complaint) == NULL
+				? 7
+				: 0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(WEXITSTATUS(status), 7);
@@ -84,7 +92,7 @@ static void settings_are_as_said(void **state)
 	store_close(place_open(place, STORE_SERVE));
 	assert_int_equal(ask_number(place, "PRAGMA page_size"), 8192);
 	assert_int_equal(ask_number(place, "PRAGMA application_id"), 0x564f5543);
-	assert_int_equal(ask_number(place, "SELECT MAX(number) FROM migration"), 2);
+	assert_int_equal(ask_number(place, "SELECT MAX(number) FROM migration"), 5);
 	assert_int_equal(
 		ask_number(place, "SELECT (SELECT journal_mode FROM pragma_journal_mode) = 'wal'"), 1);
 }
@@ -94,11 +102,11 @@ static void a_newer_schema_is_refused(void **state)
 	const struct place *place = *state;
 
 	store_close(place_open(place, STORE_SERVE));
-	tamper(place, "INSERT INTO migration (number) VALUES (3)");
+	tamper(place, "INSERT INTO migration (number) VALUES (1000)");
 	expect_complaint(place->uri, STORE_SERVE, "install the newer");
 	expect_complaint(place->uri, STORE_TOOL, "install the newer");
 	expect_complaint(place->uri, STORE_READ, "install the newer");
-	tamper(place, "DELETE FROM migration WHERE number = 3");
+	tamper(place, "DELETE FROM migration WHERE number = 1000");
 	store_close(place_open(place, STORE_SERVE));
 }
 
@@ -179,7 +187,10 @@ static void users(void **state)
 		child = fork();
 		if (child == 0) {
 			bool ok = setgid(12346 + (user == 12347)) == 0 && setuid((uid_t)user) == 0;
-			struct store *store = ok ? store_open(place->uri, STORE_SERVE, "rp-1", &complaint)
+			struct store *store = ok ? store_open(&(struct store_settings){ .uri = place->uri,
+								      .use = STORE_SERVE,
+								      .node = "rp-1" },
+							   &complaint)
 						 : NULL;
 
 			store_close(store);

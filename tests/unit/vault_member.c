@@ -310,7 +310,8 @@ static int group_begin(void **state)
 	vault_write(&place, "\"deadline\": \"3s\", \"poll\": \"30s\",");
 	file = file_load(&place);
 	snprintf(log_path, sizeof(log_path), "%s/log", place.folder);
-	store = store_open(place.store, STORE_SERVE, "rp-1", &complaint);
+	store = store_open(&(struct store_settings){ .uri = place.store, .use = STORE_SERVE, .node = "rp-1" },
+		&complaint);
 	assert_non_null(store);
 	setup = setup_now();
 	if (!vault_apply(&setup, &complaint))

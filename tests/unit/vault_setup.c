@@ -25,7 +25,8 @@ static struct store *store_at(const char *name)
 	struct store *store;
 
 	snprintf(uri, sizeof(uri), "sqlite:%s/%s", place.folder, name);
-	store = store_open(uri, STORE_TOOL, "rp-1", &complaint);
+	store = store_open(
+		&(struct store_settings){ .uri = uri, .use = STORE_TOOL, .node = "rp-1" }, &complaint);
 	if (store == NULL)
 		fail_msg("%s", complaint.text);
 	return store;
