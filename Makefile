@@ -8,7 +8,7 @@ SANITIZE ?= 0
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libjansson-dev libssl-dev \
 	libsqlite3-dev libpq-dev libxml2-dev libp11-kit-dev softhsm2 openssl curl ca-certificates python3 util-linux procps
 PACKAGES_TEST := $(PACKAGES_BUILD) libcmocka-dev libasan8 libubsan1 libtsan2 iproute2 valgrind prometheus haproxy awscli \
-	python3-botocore python3-jsonschema python3-yaml shellcheck systemd libseccomp2
+	python3-botocore python3-jsonschema python3-yaml shellcheck systemd libseccomp2 postgresql-15
 PACKAGES_LINT := $(PACKAGES_TEST) clang-format cppcheck
 PACKAGES_FUZZ := $(PACKAGES_BUILD) clang libclang-rt-14-dev
 INSTALL := tests/install-packages

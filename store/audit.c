@@ -52,44 +52,73 @@ static bool window_is_narrow(struct store *store, const struct audit_filter *fil
 	return query_end(query);
 }
 
-static void page_text(const struct audit_filter *filter, bool narrow, char text[QUERY_TEXT_MAX])
-{
-	const char *time = narrow ? "find.time" : "find.time + 0";
+/* The filter's equalities: a parameter has a number where its condition is there. */
+struct condition {
+	const char *column, *text; /* text NULL: the word's id */
+	long long word;
+	bool wanted;
+};
 
-	snprintf(text, QUERY_TEXT_MAX,
+enum { CONDITIONS = 6, FIRST_CONDITION = 5 };
+
+static void conditions_fill(const struct page *page, struct condition conditions[CONDITIONS])
+{
+	const struct audit_filter *filter = page->filter;
+	const struct condition all[CONDITIONS] = {
+		{ "instance", filter->instance_id, 0, filter->instance_id },
+		{ "request", filter->request_id, 0, filter->request_id },
+		{ "release", filter->release_id, 0, filter->release_id },
+		{ "role", NULL, page->role, filter->role },
+		{ "kind", NULL, page->kind, filter->event },
+		{ "outcome", NULL, page->outcome, filter->outcome },
+	};
+
+	memcpy(conditions, all, sizeof(all));
+}
+
+static void page_text(const struct page *page, bool narrow, char text[QUERY_TEXT_MAX])
+{
+	const struct audit_filter *filter = page->filter;
+	const char *time = narrow ? "find.time" : "find.time + 0";
+	struct condition conditions[CONDITIONS];
+	int parameter = FIRST_CONDITION;
+	size_t used;
+
+	conditions_fill(page, conditions);
+	used = (size_t)snprintf(text, QUERY_TEXT_MAX,
 		"SELECT find.seq, event.bytes, event.hash FROM find JOIN event ON event.seq = find.seq"
-		" WHERE find.seq %s $1%s%s%s%s%s%s AND %s >= $6 AND %s < $7 ORDER BY find.seq%s %s LIMIT $8",
-		filter->ascending ? ">" : "<", filter->instance_id ? " AND find.instance = $2" : "",
-		filter->role ? " AND find.role = $3" : "", filter->event ? " AND find.kind = $4" : "",
-		filter->outcome ? " AND find.outcome = $5" : "",
-		filter->request_id ? " AND find.request = $9" : "",
-		filter->release_id ? " AND find.release = $10" : "", time, time, narrow ? " + 0" : "",
+		" WHERE find.seq %s $1 AND %s >= $2 AND %s < $3",
+		filter->ascending ? ">" : "<", time, time);
+	for (int i = 0; i < CONDITIONS; i++)
+		if (conditions[i].wanted)
+			used += (size_t)snprintf(text + used, QUERY_TEXT_MAX - used, " AND find.%s = $%d",
+				conditions[i].column, parameter++);
+	snprintf(text + used, QUERY_TEXT_MAX - used, " ORDER BY find.seq%s %s LIMIT $4", narrow ? " + 0" : "",
 		filter->ascending ? "ASC" : "DESC");
 }
 
 static void page_bind(struct query *query, const struct page *page)
 {
 	const struct audit_filter *filter = page->filter;
+	struct condition conditions[CONDITIONS];
 	long long start = filter->after_seq;
+	int parameter = FIRST_CONDITION;
 
 	if (start <= 0)
 		start = filter->ascending ? 0 : LLONG_MAX;
 	query_integer(query, 1, start);
-	if (filter->instance_id)
-		query_text(query, 2, filter->instance_id);
-	if (filter->role)
-		query_integer(query, 3, page->role);
-	if (filter->event)
-		query_integer(query, 4, page->kind);
-	if (filter->outcome)
-		query_integer(query, 5, page->outcome);
-	query_integer(query, 6, filter->since_us);
-	query_integer(query, 7, filter->until_us > 0 ? filter->until_us : LLONG_MAX);
-	query_integer(query, 8, (long long)filter->limit + 1);
-	if (filter->request_id)
-		query_text(query, 9, filter->request_id);
-	if (filter->release_id)
-		query_text(query, 10, filter->release_id);
+	query_integer(query, 2, filter->since_us);
+	query_integer(query, 3, filter->until_us > 0 ? filter->until_us : LLONG_MAX);
+	query_integer(query, 4, (long long)filter->limit + 1);
+	conditions_fill(page, conditions);
+	for (int i = 0; i < CONDITIONS; i++) {
+		if (!conditions[i].wanted)
+			continue;
+		if (conditions[i].text)
+			query_text(query, parameter++, conditions[i].text);
+		else
+			query_integer(query, parameter++, conditions[i].word);
+	}
 }
 
 static bool event_whole(const struct audit_event *event)
@@ -140,7 +169,7 @@ static enum outcome page_body(struct store *store, struct head *head, void *cont
 		return store_failed(store, reason);
 	if (page->nothing)
 		return OK;
-	page_text(filter, narrow, text);
+	page_text(page, narrow, text);
 	query = sql_query_once(store->sql, text);
 	if (query)
 		page_bind(query, page);

@@ -286,9 +286,9 @@ class Stack:
             self.wait_listening(before)
         return self.server
 
-    def _start_vouchsafed(self, name, config):
-        return self._start(name, SERVER_UID, self.server_under + [
-            str(self.bin / "vouchsafed"), "--config", str(self.etc / config)], **self.server_environment())
+    def _start_vouchsafed(self, name, config, under=()):
+        return self._start(name, SERVER_UID, [*self.server_under, *under, str(self.bin / "vouchsafed"), "--config",
+                                              str(self.etc / config)], **self.server_environment())
 
     def wait_listening(self, since=0):
         ports = self._ports("server", self.server, since)
@@ -316,12 +316,18 @@ class Stack:
                 os.chown(copy, SERVER_UID, SERVER_UID)
 
     def start_node(self, name, **changes):
-        """A server beside start_server's, on a store that copy_store has made; (process, {"api": port, "ops": port})."""
+        """A server beside start_server's, on a store that copy_store has made, unless the changes to the configuration
+        name one; (process, {"api": port, "ops": port})."""
+        process, ports = self.begin_node(name, **{"store": "sqlite:%s/%s.db" % (self.state, name), **changes})
+        return process, ports()
+
+    def begin_node(self, name, under=(), **changes):
+        """The same on the stack's own store, without waiting: (process, a function that waits and tells the ports).
+        `under`: a command that runs it."""
         before = len(self.log(name))
-        self._write(name + ".json", json.dumps({**self.config, "node": name,
-                                                "store": "sqlite:%s/%s.db" % (self.state, name), **changes}))
-        process = self._start_vouchsafed(name, name + ".json")
-        return process, self._ports(name, process, before)
+        self._write(name + ".json", json.dumps({**self.config, "node": name, **changes}))
+        process = self._start_vouchsafed(name, name + ".json", under)
+        return process, lambda: self._ports(name, process, before)
 
     def start(self):
         """All of it."""

@@ -1,15 +1,10 @@
 """Behind haproxy, with the configuration that is shipped in conf/: PROXY protocol and X-Forwarded-For, what a direct
-connection gives and what it must not, and a rolling restart of two nodes under load.
-
-haproxy connects from 127.100.0.1; 127.100.0.0/24 is trusted. Nothing of AWS lives there.
-"""
+connection gives and what it must not, and a rolling restart of two nodes under load."""
 import concurrent.futures
 import contextlib
 import http.client
 import itertools
 import json
-import os
-import pathlib
 import socket
 import ssl
 import subprocess
@@ -18,86 +13,17 @@ import threading
 import time
 
 import tap
-from stack import SECONDS, main, openssl, wait_for
+from haproxy import MODES, PROXY, TRUSTED, Front, shipped
+from stack import SECONDS, main, wait_for
 from tap import equal
 
 STACK = None
 KEYS = []
-SHIPPED = pathlib.Path(__file__).resolve().parents[2] / "conf/haproxy.cfg"
-PROXY = "127.100.0.1"
-TRUSTED = ["127.100.0.0/24"]
-MODES = ("x-forwarded-for", "proxy-protocol")
 LIVE = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
 # ---- haproxy
-
-def certificate():
-    """Certificate and key in one file, as haproxy wants them; made once."""
-    pem = STACK.etc / "haproxy.pem"
-    if not pem.exists():
-        key, crt = STACK.etc / "haproxy.key", STACK.etc / "haproxy.crt"
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                "-subj", "/CN=vouchsafe", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(crt))
-        pem.write_text(crt.read_text() + key.read_text())
-    return pem
-
-
-def shipped(**changes):
-    """The shipped configuration with other places; each text that is replaced has to be there."""
-    text = SHIPPED.read_text()
-    for old, new in {"/etc/haproxy/vouchsafe.pem": str(certificate()), **changes}.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
-
-
-class Front:
-    """A haproxy of its own in front of nodes, given as {"rp-1": "address:port", …}. Both frontends are there; the
-    nodes' configuration says which of them they understand."""
-
-    def __init__(self, nodes):
-        self.sockets = {mode: socket.create_server(("127.0.0.1", 0), backlog=512) for mode in MODES}
-        self.ports = {mode: s.getsockname()[1] for mode, s in self.sockets.items()}
-        self.control = STACK.base / "haproxy.sock"
-        changes = {"bind :8444": "bind fd@%d" % self.sockets["x-forwarded-for"].fileno(),
-                   "bind :8443": "bind fd@%d" % self.sockets["proxy-protocol"].fileno(), "inter 2s": "inter 200ms"}
-        for name, line in {"rp-1": "server rp-1 10.0.1.10:8443", "rp-2": "# server rp-2 10.0.1.11:8443"}.items():
-            changes[line] = "server %s %s source %s" % (name, nodes[name], PROXY) if name in nodes else ""
-        changes["user haproxy"], changes["group haproxy"] = "nbthread 1", "stats socket %s mode 600" % self.control
-        changes["/dev/log"] = "stdout format raw"
-        path = STACK.etc / "haproxy.cfg"
-        path.write_text(shipped(**changes))
-        with open(STACK.logs / "haproxy.log", "ab") as log:
-            self.process = subprocess.Popen(["haproxy", "-db", "-f", str(path)], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, pass_fds=[s.fileno() for s in self.sockets.values()])
-        STACK.processes.append(self.process)
-
-    def states(self, mode):
-        """{"rp-1": "UP", …} of the mode's backend."""
-        backend = "vouchsafe-proxy" if mode == "proxy-protocol" else "vouchsafe-header"
-        if self.process.poll() is not None:
-            raise AssertionError("haproxy ended:\n" + STACK.log("haproxy"))
-        try:
-            with socket.socket(socket.AF_UNIX) as control:
-                control.settimeout(SECONDS)
-                control.connect(str(self.control))
-                control.sendall(b"show stat\n")
-                rows = [line.split(",") for line in control.makefile().read().splitlines() if line.startswith(backend)]
-        except (FileNotFoundError, ConnectionRefusedError):
-            return {}
-        return {row[1]: row[17] for row in rows if row[1].startswith("rp-")}
-
-    def wait_up(self, mode, *names):
-        wait_for("nodes that haproxy calls up", lambda: all(self.states(mode).get(n) == "UP" for n in names))
-
-    def close(self):
-        for s in self.sockets.values():
-            s.close()
-        self.process.kill()
-        self.process.wait()
-
 
 def tls():
     context = ssl.create_default_context(cafile=str(STACK.etc / "haproxy.crt"))
@@ -118,7 +44,7 @@ def enter(mode, hops=None):
         more = {"proxy_hops": hops} if hops else {}
         STACK.write_config(trusted_proxies=TRUSTED, forwarded_by=mode, **more)
         STACK.start_server()
-        World.front, World.mode = Front({"rp-1": "127.0.0.1:%d" % STACK.port}), (mode, hops)
+        World.front, World.mode = Front(STACK, {"rp-1": "127.0.0.1:%d" % STACK.port}), (mode, hops)
         World.front.wait_up(mode, "rp-1")
     return World.front
 
@@ -194,7 +120,7 @@ def release_body(instance, key, **changes):
 
 def test_the_shipped_configuration_is_valid():
     path = STACK.etc / "shipped.cfg"
-    path.write_text(shipped())
+    path.write_text(shipped(STACK))
     done = subprocess.run(["haproxy", "-c", "-f", str(path)], capture_output=True, text=True, timeout=SECONDS)
     equal((done.returncode, "WARNING" in done.stdout + done.stderr), (0, False), done.stdout + done.stderr)
 
@@ -543,7 +469,7 @@ def rolling_restart(mode):
             STACK.copy_store(name)
             nodes[name], ports = STACK.start_node(name, listen="127.100.1.%d:0" % i, **settings)
             places[name] = "127.100.1.%d:%d" % (i, ports["api"])
-        front = Front(places)
+        front = Front(STACK, places)
         front.wait_up(mode, *nodes)
         load = Load(front, mode)
         load.wait_more()

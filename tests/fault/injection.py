@@ -126,16 +126,26 @@ class Trail:
             raise Defect("the database cannot be read: %s" % error) from error
 
     def _read(self):
+        if self.seq and self._hash_of(self.seq) != self.hash:
+            raise Defect("an event that was committed is gone or has changed: %d" % self.seq)
+        for seq, text, digest in self._rows(self.seq):
+            self._link(seq, bytes(text), bytes(digest))
+
+    def _ask(self, query, *values):
         database = sqlite3.connect("file:%s?mode=ro" % self.path, uri=True, timeout=10)
         try:
-            if self.seq and database.execute("SELECT hash FROM event WHERE seq = ?",
-                                             (self.seq,)).fetchone() != (self.hash,):
-                raise Defect("an event that was committed is gone or has changed: %d" % self.seq)
-            for seq, text, digest in database.execute("SELECT seq, bytes, hash FROM event WHERE seq > ? ORDER BY seq",
-                                                      (self.seq,)):
-                self._link(seq, bytes(text), bytes(digest))
+            return database.execute(query, values).fetchall()
         finally:
             database.close()
+
+    def _hash_of(self, seq):
+        """The hash that stands there now; None where no event is."""
+        found = self._ask("SELECT hash FROM event WHERE seq = ?", seq)
+        return bytes(found[0][0]) if found else None
+
+    def _rows(self, after):
+        """(seq, bytes, hash) of what came since."""
+        return self._ask("SELECT seq, bytes, hash FROM event WHERE seq > ? ORDER BY seq", after)
 
     def _link(self, seq, text, digest):
         event = json.loads(text)
@@ -152,12 +162,7 @@ class Trail:
 
     def ledger(self, instance):
         """Releases of the ledger's rows of that instance."""
-        database = sqlite3.connect("file:%s?mode=ro" % self.path, uri=True, timeout=10)
-        try:
-            return [row[0] for row in database.execute("SELECT release FROM ledger WHERE instance = ?",
-                                                       (instance["id"],))]
-        finally:
-            database.close()
+        return [row[0] for row in self._ask("SELECT release FROM ledger WHERE instance = ?", instance["id"])]
 
 
 class FaultStack(Stack):

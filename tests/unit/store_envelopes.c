@@ -243,16 +243,31 @@ static void members(void **state)
  * text ends early, no wrap is passed over. */
 static void rows_out_of_form(void **state)
 {
-	static const char *const acts[] = { "UPDATE envelope SET version = 4294967297",
-		"UPDATE envelope SET version = 0", "UPDATE envelope SET kind = 'pin' || char(0) || 'x'",
-		"UPDATE envelope SET kind = ''", "UPDATE envelope SET kind = 7.5",
-		"UPDATE envelope SET nonce = zeroblob(13)", "UPDATE envelope SET text = zeroblob(15)",
-		"UPDATE envelope SET text = zeroblob(65553)", "UPDATE wrap SET bytes = zeroblob(97)",
-		"UPDATE wrap SET bytes = zeroblob(0)", "UPDATE wrap SET generation = 4294967297",
-		"UPDATE wrap SET generation = 'one'", "UPDATE wrap SET member = '../hsm'",
-		"UPDATE member SET generation = 4294967297", "UPDATE member SET iv_mode = 4294967297",
-		"UPDATE member SET iv_mode = 4", "UPDATE member SET vault = ''",
-		"UPDATE member SET token_serial = 'a' || char(0)", "UPDATE secret SET last_version = -1" };
+	/* SQLite's spelling, and PostgreSQL's where that is another; "": a column there cannot hold it */
+	static const char *const acts[][2] = {
+		{ "UPDATE envelope SET version = 4294967297" },
+		{ "UPDATE envelope SET version = 0" },
+		{ "UPDATE envelope SET kind = 'pin' || char(0) || 'x'", "" },
+		{ "UPDATE envelope SET kind = ''" },
+		{ "UPDATE envelope SET kind = 7.5" },
+		{ "UPDATE envelope SET nonce = zeroblob(13)",
+			"UPDATE envelope SET nonce = repeat('0', 13)::bytea" },
+		{ "UPDATE envelope SET text = zeroblob(15)",
+			"UPDATE envelope SET text = repeat('0', 15)::bytea" },
+		{ "UPDATE envelope SET text = zeroblob(65553)",
+			"UPDATE envelope SET text = repeat('0', 65553)::bytea" },
+		{ "UPDATE wrap SET bytes = zeroblob(97)", "UPDATE wrap SET bytes = repeat('0', 97)::bytea" },
+		{ "UPDATE wrap SET bytes = zeroblob(0)", "UPDATE wrap SET bytes = ''" },
+		{ "UPDATE wrap SET generation = 4294967297" },
+		{ "UPDATE wrap SET generation = 'one'", "" },
+		{ "UPDATE wrap SET member = '../hsm'" },
+		{ "UPDATE member SET generation = 4294967297" },
+		{ "UPDATE member SET iv_mode = 4294967297" },
+		{ "UPDATE member SET iv_mode = 4" },
+		{ "UPDATE member SET vault = ''" },
+		{ "UPDATE member SET token_serial = 'a' || char(0)", "" },
+		{ "UPDATE secret SET last_version = -1" },
+	};
 	struct scene *scene = *state;
 	struct envelope put = some_envelope("pin", "pin", 1), got;
 	struct member_pin pin = { "5b0c7f0e-0000-4000-8000-000000000001", "hsm-a", "0123456789abcdef", 1,
@@ -268,12 +283,13 @@ static void rows_out_of_form(void **state)
 	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
 		bool whole;
 
-		tamper(&scene->place, acts[i]);
+		if (!tamper_either(&scene->place, acts[i]))
+			continue;
 		whole = store_envelope_get(scene->store, "pin", 0, &got, &reason) == OK;
 		envelope_clear(&got);
 		whole = whole && store_member_get(scene->store, "hsm-a", &pin, &reason) == OK;
 		if (whole && store_next_version(scene->store, "pin", &version, &reason) == OK)
-			fail_msg("%s", acts[i]);
+			fail_msg("%s", acts[i][0]);
 		assert_int_equal(strcmp(reason.code, REASON_STORE), 0);
 		tamper(&scene->place, "DELETE FROM envelope; INSERT INTO envelope SELECT * FROM e;"
 				      "DELETE FROM wrap; INSERT INTO wrap SELECT * FROM w;"

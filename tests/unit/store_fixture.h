@@ -132,6 +132,17 @@ SHARED void tamper(const struct place *place, const char *sql)
 	sqlite3_close(db);
 }
 
+/* `spelled`: SQLite's way, and PostgreSQL's where it is another (NULL: the same, "": none). False: not done.
+ */
+SHARED bool tamper_either(const struct place *place, const char *const spelled[2])
+{
+	const char *sql = place->database[0] && spelled[1] ? spelled[1] : spelled[0];
+
+	if (sql[0])
+		tamper(place, sql);
+	return sql[0];
+}
+
 SHARED long long ask_number(const struct place *place, const char *sql)
 {
 	sqlite3 *db;
