@@ -5,6 +5,7 @@
 #include "server/challenge.h"
 #include "server/config.h"
 #include "server/denials.h"
+#include "server/expiry.h"
 #include "server/listener.h"
 #include "server/metrics.h"
 #include "server/query.h"
@@ -421,7 +422,8 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	p->server.config = &p->config;
 	p->server.metrics = metrics_new();
 	p->server.denials = denials_new();
-	if (!p->server.metrics || !p->server.denials)
+	p->server.expiry = expiry_new();
+	if (!p->server.metrics || !p->server.denials || !p->server.expiry)
 		return complain(complaint, "out of memory");
 	descriptors_allow(&p->config);
 	protections_look();
@@ -498,6 +500,7 @@ static void program_end(struct program *p)
 	rules_free(p->server.rules);
 	metrics_free(p->server.metrics);
 	denials_free(p->server.denials);
+	expiry_free(p->server.expiry);
 }
 
 int main(int argc, char **argv)
@@ -514,8 +517,10 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	started = protected && program_start(&program, path, &complaint);
 	if (started) {
-		while (!told_to_end(&program, SUMMARY_MS))
+		while (!told_to_end(&program, SUMMARY_MS)) {
 			denials_summarise(&program.server, false);
+			expiry_look(&program.server);
+		}
 		program_leave(&program);
 	} else {
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);

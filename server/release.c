@@ -6,6 +6,7 @@
 #include "server/answer.h"
 #include "server/denials.h"
 #include "server/metrics.h"
+#include "server/note.h"
 #include "server/record.h"
 #include "server/server.h"
 #include "verifier/reasons.h"
@@ -188,10 +189,12 @@ static void answer(struct work *const batch[], size_t n)
 	for (i = 0; i < n; i++) {
 		struct release *r = (struct release *)batch[i];
 
-		if (batch[i]->outcome == OK)
+		if (batch[i]->outcome == OK) {
 			answer_release(r);
-		else
+			note_sealed(r->request.server, grant_release_id(r->grant));
+		} else {
 			answer_problem(&r->request, batch[i]->outcome, &batch[i]->reason);
+		}
 	}
 	answer_send(batch, n);
 }

@@ -24,6 +24,7 @@ struct server {
 	struct pipeline *pipeline;
 	struct metrics *metrics;
 	struct denials *denials; /* the committer's */
+	struct expiry *expiry;
 	struct connections *api_connections, *ops_connections;
 	enum stage stage; /* atomic */
 };

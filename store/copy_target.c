@@ -31,7 +31,7 @@ struct copy_target *copy_target_open(struct store *store, unsigned schema)
 	target->store = store;
 	target->schema = schema;
 	target->table = copy_next(NULL, schema);
-	for (unsigned i = 0; copy_tables[i].name && i < COPY_TABLES_MAX; i++)
+	for (unsigned i = 0; i < COPY_TABLES_MAX && copy_tables[i].name; i++)
 		copy_insert(&copy_tables[i], schema, inserts[i]);
 	return target;
 }

@@ -96,7 +96,8 @@ static bool record_fits(struct record *record)
 
 	if (record->outcome != OK && record->outcome != REFUSED)
 		return false;
-	if (record->kind == RECORD_ACKNOWLEDGE && record->outcome == REFUSED)
+	if ((record->kind == RECORD_ACKNOWLEDGE || record->kind == RECORD_SEALED) &&
+		record->outcome == REFUSED)
 		return false;
 	if ((release && (!record->decision || !record->assertion || !record->recipient ||
 				record->decision->n_secrets > SECRETS_MAX)) ||
@@ -141,7 +142,7 @@ static bool item_prepare(struct store *store, struct item *item)
 	const struct record *record = item->record;
 
 	item_reset(item);
-	if (record->kind == RECORD_ACKNOWLEDGE)
+	if (record->kind == RECORD_ACKNOWLEDGE || record->kind == RECORD_SEALED)
 		return true;
 	item->event = record->kind == RECORD_EVENT ? record->event : "release.denied";
 	if (!hashes_make(item))
@@ -160,6 +161,8 @@ static bool item_burn(struct store *store, struct item *item)
 {
 	const struct record *record = item->record;
 
+	if (record->kind == RECORD_SEALED)
+		return ledger_sealed(store, record->release_id, record->now_us);
 	if (record->kind == RECORD_ACKNOWLEDGE)
 		return !item->hashed ||
 		       ledger_acknowledge(store, record->release_id, record->now_us, &item->acknowledged);
