@@ -109,7 +109,7 @@ $(BUILD)/bench/load: $(bench_load_o)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ -lcurl -ljansson -lssl -lcrypto
 
-bench_parts_o := $(patsubst %,$(BUILD)/obj/bench/%.o,parts hello commit seal) $(filter-out %/freed.o,$(verifier_o)) $(aws_o) \
+bench_parts_o := $(patsubst %,$(BUILD)/obj/bench/%.o,parts hello commit bare seal) $(filter-out %/freed.o,$(verifier_o)) $(aws_o) \
 	$(policy_o) $(store_o) $(vault_client_o) $(filter-out $(vault_client_o),$(member_lib_o)) $(BUILD)/obj/server/tls.o $(server_config_o)
 $(BUILD)/bench/parts: $(bench_parts_o)
 	$(call say,LINK,$@)

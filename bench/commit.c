@@ -1,6 +1,6 @@
-/* Durable commits: the store's own, and beside them the same three rows of each release (ledger, event, find)
- * written by SQLite alone, its statements prepared once. Both in turn, round by round, in one folder, so that
- * the disk's moods meet both. */
+/* Durable commits: the store's own, and beside them the same rows written by the engine alone. Both in turn,
+ * round by round, in one folder or on one server, so that the disk's moods meet both. */
+#include "bench/bare.h"
 #include "bench/parts.h"
 #include "tests/unit/store_fixture.h"
 
@@ -63,92 +63,15 @@ static bool store_round(struct store *store, unsigned size, unsigned batches, st
 	return good;
 }
 
-/* ---- SQLite alone, into the tables that the store has made, with the store's settings */
-
-struct bare {
-	sqlite3 *db;
-	sqlite3_stmt *ledger, *event, *find;
-	long long seq;
-	char text[8192];
-	int length; /* of an event */
-};
-
-static sqlite3_stmt *prepared(sqlite3 *db, const char *text)
-{
-	sqlite3_stmt *statement = NULL;
-
-	return sqlite3_prepare_v2(db, text, -1, &statement, NULL) == SQLITE_OK ? statement : NULL;
-}
-
-static bool bare_open(struct bare *bare, const char *path, int event_length)
-{
-	memset(bare->text, 'x', sizeof bare->text);
-	bare->length = event_length < (int)sizeof bare->text ? event_length : (int)sizeof bare->text;
-	bare->seq = 1000;
-	if (sqlite3_open(path, &bare->db) != SQLITE_OK ||
-		sqlite3_exec(bare->db,
-			"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
-			"PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864",
-			NULL, NULL, NULL) != SQLITE_OK)
-		return false;
-	bare->ledger = prepared(bare->db,
-		"INSERT INTO ledger VALUES (?1, '123456789012', 'us-east-1', ?2, 'web-tier', 'web', ?3, ?1,"
-		" 'pin:1,key:1', 0, 1767225570, 1767225600000000, 1767226500000000, NULL, 1)"
-		" ON CONFLICT (one_time_hash) DO NOTHING");
-	bare->event = prepared(bare->db, "INSERT INTO event (seq, bytes, hash) VALUES (?1, ?2, ?3)");
-	bare->find = prepared(bare->db,
-		"INSERT INTO find VALUES (?1, 1767225600000000, 1, 2, ?2, ?3, 'req-1', '10.0.1.225', 3, NULL,"
-		" 4, 5, 6)");
-	return bare->ledger && bare->event && bare->find;
-}
-
-static void bare_close(struct bare *bare)
-{
-	sqlite3_finalize(bare->ledger);
-	sqlite3_finalize(bare->event);
-	sqlite3_finalize(bare->find);
-	sqlite3_close(bare->db);
-}
-
-static bool stepped(sqlite3_stmt *statement)
-{
-	bool done = sqlite3_step(statement) == SQLITE_DONE;
-
-	return sqlite3_reset(statement) == SQLITE_OK && done;
-}
-
-static bool bare_row(struct bare *bare)
-{
-	char instance[24], release[40];
-	unsigned char hash[32] = { 0 };
-
-	snprintf(instance, sizeof instance, "i-%017x", ++serial);
-	snprintf(release, sizeof release, "019b76da-a800-7000-8000-%012x", serial);
-	EVP_Digest(instance, strlen(instance), hash, NULL, EVP_sha256(), NULL); /* keys come in no order */
-	bare->seq++;
-	sqlite3_bind_blob(bare->ledger, 1, hash, sizeof hash, SQLITE_STATIC);
-	sqlite3_bind_text(bare->ledger, 2, instance, -1, SQLITE_STATIC);
-	sqlite3_bind_text(bare->ledger, 3, release, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(bare->event, 1, bare->seq);
-	sqlite3_bind_blob(bare->event, 2, bare->text, bare->length, SQLITE_STATIC);
-	sqlite3_bind_blob(bare->event, 3, hash, sizeof hash, SQLITE_STATIC);
-	sqlite3_bind_int64(bare->find, 1, bare->seq);
-	sqlite3_bind_text(bare->find, 2, instance, -1, SQLITE_STATIC);
-	sqlite3_bind_text(bare->find, 3, release, -1, SQLITE_STATIC);
-	return stepped(bare->ledger) && stepped(bare->event) && stepped(bare->find);
-}
+/* ---- the engine alone */
 
 static bool bare_round(struct bare *bare, unsigned size, unsigned batches, struct speed *speed)
 {
 	double wall = wall_now(), cpu = cpu_now();
 	bool good = true;
 
-	for (unsigned i = 0; good && i < batches; i++) {
-		good = sqlite3_exec(bare->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
-		for (unsigned row = 0; good && row < size; row++)
-			good = bare_row(bare);
-		good = good && sqlite3_exec(bare->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
-	}
+	for (unsigned i = 0; good && i < batches; i++)
+		good = bare_batch(bare, size);
 	speed_take(speed, wall, cpu, size * batches);
 	return good;
 }
@@ -190,15 +113,12 @@ static bool both_warm(struct store *store, struct bare *bare)
 	return true;
 }
 
-static struct store *store_make(const char *path)
+static struct store *store_make(const char *uri)
 {
 	struct complaint complaint = { "" };
-	char uri[4200];
-	struct store *store;
-
-	snprintf(uri, sizeof uri, "sqlite:%s", path);
-	store = store_open(
+	struct store *store = store_open(
 		&(struct store_settings){ .uri = uri, .use = STORE_SERVE, .node = "rp-1" }, &complaint);
+
 	if (!store) {
 		parts_failed(complaint.text);
 		return NULL;
@@ -208,32 +128,36 @@ static struct store *store_make(const char *path)
 	return store;
 }
 
-bool commits_measure(const char *folder)
+/* Two databases: the store's own, and one whose tables alone are its. */
+bool commits_measure(void)
 {
-	struct place own;
-	char bare_path[160];
+	struct place own, other;
 	json_t *all = json_array(), *one = NULL;
-	struct bare bare = { 0 };
+	struct bare *bare = NULL;
 	struct store *store, *made;
 	struct speed speed;
 	int length = 0;
 
-	snprintf(own.path, sizeof own.path, "%.140s/store.db", folder);
-	snprintf(bare_path, sizeof bare_path, "%.140s/bare.db", folder);
-	made = store_make(bare_path); /* for its tables */
+	place_make(&own);
+	place_make(&other);
+	made = store_make(other.uri);
 	store_close(made);
-	store = store_make(own.path);
+	store = store_make(own.uri);
 	if (made && store && store_round(store, 64, 1, &speed))
 		length = (int)ask_number(&own, "SELECT LENGTH(bytes) FROM event ORDER BY seq DESC LIMIT 1");
-	if (length && bare_open(&bare, bare_path, length) && both_warm(store, &bare))
+	if (length)
+		bare = own.database[0] ? bare_postgres(other.uri, length) : bare_sqlite(other.path, length);
+	if (bare && both_warm(store, bare))
 		for (int i = 0; i < SIZES && (!i || one); i++) {
-			one = size_measure(store, &bare, i);
+			one = size_measure(store, bare, i);
 			json_array_append_new(all, one);
 		}
-	bare_close(&bare);
+	bare_close(bare);
 	store_close(store);
+	place_remove(&own);
+	place_remove(&other);
 	if (json_array_size(all) == SIZES)
 		return print_json(json_pack("{so si}", "commits", all, "event_bytes", length));
 	json_decref(all);
-	return parts_failed("the store or SQLite failed");
+	return parts_failed("the store or the engine failed");
 }

@@ -18,9 +18,9 @@ bool print_json(json_t *); /* takes the reference */
 /* hello.c: a bare libmicrohttpd with the server's flags that answers everything with as many bytes as a
  * release has, until standard input ends; it prints {"port": N} first. NULL: plain HTTP. */
 bool hello_serve(const char *certificate, const char *key);
-/* commit.c: releases committed by the store and, the same rows into the same tables, by bare SQLite, in
- * batches of 1, 64 and 512; new databases in the folder. */
-bool commits_measure(const char *folder);
+/* commit.c: releases committed by the store and, the same rows into the same tables, by the engine alone, in
+ * batches of 1, 64 and 512; in new databases below TMPDIR, or on the server that STORE_POSTGRES names. */
+bool commits_measure(void);
 /* seal.c: a member's work for one release, from a file that describes one (bench/measure.py writes it): data
  * keys unwrapped in the token, envelopes opened, the payload sealed. */
 bool seal_measure(const char *file);

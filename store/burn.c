@@ -226,6 +226,22 @@ static bool rearm_find(
 	return query_end(query);
 }
 
+struct query *rearm_ask_open(struct store *store, long long now_us)
+{
+	struct query *query = sql_query(
+		store->sql, "SELECT 1 FROM rearm WHERE spent_us IS NULL AND until_us > $1 LIMIT 1");
+
+	query_integer(query, 1, now_us);
+	query_ask(query);
+	return query;
+}
+
+bool rearm_any_open(struct query *asked, bool *open)
+{
+	*open = query_step(asked) == STEP_ROW;
+	return query_end(asked);
+}
+
 bool rearm_spend_burned(struct store *store, const struct burn *burn, long long *affected)
 {
 	struct query *query = sql_query(store->sql,

@@ -55,6 +55,9 @@ MUST_USE bool ledger_conflict(struct store *, const char *release_id, long long 
 MUST_USE bool ledger_touch(struct store *, const char *release_id);
 
 enum { REARM_ACTOR_SIZE = 128, REARM_REASON_SIZE = 256, REARM_COMMENT_SIZE = 512 };
+/* Asks whether any re-arm is open; nothing waits yet. */
+struct query *rearm_ask_open(struct store *, long long now_us);
+MUST_USE bool rearm_any_open(struct query *asked, bool *open);
 /* An open re-arm that this key may use is spent for the release, once that stands in the ledger: it never
  * adds a second first use. Sent, not waited for: *affected is 1 then. */
 MUST_USE bool rearm_spend_burned(struct store *, const struct burn *, long long *affected);

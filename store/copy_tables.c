@@ -27,7 +27,7 @@ const struct copy_table copy_tables[] = {
 		{ "generation", 'i' }, { "bytes", 'b' } } },
 	{ "member", 1, 1, { { "member", 't' }, { "vault", 't' }, { "token_serial", 't' },
 		{ "generation", 'i' }, { "key_id", 't' }, { "iv_mode", 'i' } } },
-	{ "shelf", 3, 1, { { "changes", 'i' } } },
+	{ "shelf", 3, 1, { { "id", 'i' }, { "changes", 'i' } } },
 	{ 0 }
 	/* clang-format on */
 };

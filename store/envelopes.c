@@ -170,7 +170,7 @@ bool shelf_find(struct store *store, const char *name, unsigned version, const s
 
 struct query *shelf_ask(struct store *store)
 {
-	struct query *query = sql_query(store->sql, "SELECT MAX(changes) FROM shelf");
+	struct query *query = sql_query(store->sql, "SELECT changes FROM shelf WHERE id = 1");
 
 	store->shelf->kept = store->shelf->n > 0;
 	query_ask(query);
@@ -195,7 +195,7 @@ bool shelf_check(struct store *store, struct query *asked, bool *stale)
 
 bool shelf_change(struct store *store)
 {
-	return query_run(sql_query(store->sql, "UPDATE shelf SET changes = changes + 1"), NULL);
+	return query_run(sql_query(store->sql, "UPDATE shelf SET changes = changes + 1 WHERE id = 1"), NULL);
 }
 
 void shelf_clear(struct shelf *shelf)

@@ -34,6 +34,8 @@ struct store {
 	struct sql *sql; /* NULL: to be opened again */
 	struct head seen; /* the newest event that this handle knows to be committed */
 	struct query *asked_head, *asked_seen; /* by trail_ask, until trail_head */
+	bool undone; /* the last transaction failed by what was asked in it, and not by its COMMIT or a lost
+			connection */
 	struct words words;
 	struct shelf *shelf; /* record.c's, kept from batch to batch */
 	struct event_buffer text;

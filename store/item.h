@@ -30,6 +30,8 @@ struct item {
 MUST_USE bool release_prepare(struct store *, struct item *);
 /* Sends what burns the one use, if a first use is allowed. */
 MUST_USE bool release_burn(struct store *, struct item *);
+/* Once that is settled, and where any re-arm is open: sends what spends one for a release that has burned. */
+MUST_USE bool release_spend(struct store *, struct item *);
 /* Once that is settled: grants, or repeats, or spends a re-arm, or refuses. */
 MUST_USE bool release_conclude(struct store *, struct item *);
 /* Takes back what it changed in the record's claims. */

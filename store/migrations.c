@@ -46,10 +46,12 @@
 
 #define SCHEMA_2(INTEGER, BYTES) "CREATE INDEX ledger_rule ON ledger (rule, granted_us)"
 
-/* Counts the changes of what can be released, so that a batch may keep what the one before it has read. */
+/* Counts the changes of what can be released, so that a batch may keep what the one before it has read; and
+ * tells at once whether any re-arm is open. */
 #define SCHEMA_3(INTEGER, BYTES)                                                                             \
-	"CREATE TABLE shelf (changes " INTEGER " NOT NULL);"                                                 \
-	"INSERT INTO shelf (changes) VALUES (0)"
+	"CREATE TABLE shelf (id " INTEGER " PRIMARY KEY, changes " INTEGER " NOT NULL);"                     \
+	"INSERT INTO shelf (id, changes) VALUES (1, 0);"                                                     \
+	"CREATE INDEX rearm_open ON rearm (until_us) WHERE spent_us IS NULL"
 
 /* Of the heads that members sign. */
 #define SCHEMA_4(INTEGER, BYTES) ""
@@ -74,7 +76,7 @@ static const struct {
 } migrations[] = {
 	MIGRATION(SCHEMA_1, "the tables"),
 	MIGRATION(SCHEMA_2, "how many first uses a rule has had within an hour"),
-	MIGRATION(SCHEMA_3, "the count of the secrets' changes"),
+	MIGRATION(SCHEMA_3, "what a batch need not read again"),
 	MIGRATION(SCHEMA_4, "the heads that members have signed"),
 	MIGRATION(SCHEMA_5, "how far releases came, and the ledger by launches"),
 };

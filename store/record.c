@@ -17,8 +17,6 @@ struct batch {
 	struct item *items; /* in the batch's order */
 	struct item **sorted; /* by ledger key */
 	bool stale; /* what it knew of the secrets did not hold: to be done again */
-	bool reached; /* a transaction was begun, and COMMIT not tried: a record's own doing may be what
-			 failed */
 };
 
 /* ---- acknowledgements */
@@ -169,6 +167,17 @@ static bool item_burn(struct store *store, struct item *item)
 	return !is_release(item) || release_burn(store, item);
 }
 
+/* An open re-arm is rare: only where there is one does it cost a round trip of its own. */
+static bool rearms_spend(struct store *store, struct batch *batch, struct query *asked)
+{
+	bool open = false, good = rearm_any_open(asked, &open);
+
+	for (size_t i = 0; i < batch->n && good && open; i++)
+		if (is_release(batch->sorted[i]))
+			good = release_spend(store, batch->sorted[i]);
+	return good && (!open || sql_settle(store->sql));
+}
+
 static bool item_conclude(struct store *store, struct item *item)
 {
 	if (item->record->kind == RECORD_ACKNOWLEDGE)
@@ -253,10 +262,21 @@ static int items_compare(const void *a, const void *b)
 	return order != 0 ? order : (left->place > right->place) - (left->place < right->place);
 }
 
+static long long earliest(const struct batch *batch)
+{
+	long long now_us = batch->items[0].record->now_us;
+
+	for (size_t i = 1; i < batch->n; i++)
+		if (batch->items[i].record->now_us < now_us)
+			now_us = batch->items[i].record->now_us;
+	return now_us;
+}
+
 /* The first round trip: what is known, and what burns. False: the store failed, or it was stale. */
 static bool batch_burn(struct store *store, struct batch *batch)
 {
 	struct query *asked = shelf_ask(store);
+	struct query *open = rearm_ask_open(store, earliest(batch));
 	bool good = true;
 
 	for (size_t i = 0; i < batch->n && good; i++)
@@ -267,7 +287,8 @@ static bool batch_burn(struct store *store, struct batch *batch)
 	qsort(batch->sorted, batch->n, sizeof(struct item *), items_compare);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_burn(store, batch->sorted[i]);
-	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql);
+	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql) &&
+	       rearms_spend(store, batch, open);
 }
 
 static enum outcome batch_body(struct store *store, struct head *head, void *context, struct reason *reason)
@@ -276,16 +297,12 @@ static enum outcome batch_body(struct store *store, struct head *head, void *con
 	bool good;
 
 	batch->stale = false;
-	batch->reached = true;
 	good = batch_burn(store, batch);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_conclude(store, batch->sorted[i]);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_event(store, head, &batch->items[i]);
-	if (!good)
-		return store_failed(store, reason);
-	batch->reached = false; /* from here on it is the commit's answer */
-	return OK;
+	return good ? OK : store_failed(store, reason);
 }
 
 /* ---- handing out */
@@ -334,7 +351,7 @@ static bool batch_commit(struct store *store, struct batch *batch)
 }
 
 /* A record that makes the whole batch fail takes only itself along: the others are tried one by one. Ends
- * where the store itself gives no transaction or no commit. */
+ * where it is the store that fails. */
 static void batch_singly(struct store *store, struct batch *whole)
 {
 	struct batch *one = calloc(1, sizeof(*one));
@@ -346,10 +363,9 @@ static void batch_singly(struct store *store, struct batch *whole)
 	one->sorted = &sorted;
 	for (size_t i = 0; i < whole->n; i++) {
 		one->items = &whole->items[i];
-		one->reached = false;
 		one->items->record->outcome = one->items->outcome;
 		one->items->record->reason = one->items->reason;
-		if (!batch_commit(store, one) && !one->reached)
+		if (!batch_commit(store, one) && !store->undone)
 			break;
 	}
 	free(one);
@@ -408,7 +424,7 @@ void store_record(struct store *store, struct record *const records[], size_t n)
 			n <= STORE_BATCH_MAX ? "out of memory" : "more records than a batch may hold");
 		return;
 	}
-	if (batch->n > 0 && !batch_commit(store, batch) && batch->reached && batch->n > 1)
+	if (batch->n > 0 && !batch_commit(store, batch) && store->undone && batch->n > 1)
 		batch_singly(store, batch);
 	batch_free(batch);
 }

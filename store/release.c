@@ -253,9 +253,20 @@ bool release_burn(struct store *store, struct item *item)
 	if (!decision->first_use_allowed)
 		return true;
 	burn = burn_of(item, secrets);
-	return ledger_burn(store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE,
-		       &item->burned) &&
-	       rearm_spend_burned(store, &burn, &item->spent);
+	return ledger_burn(
+		store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE, &item->burned);
+}
+
+/* A re-arm that stands open is spent by whatever first use comes: it never adds a second one. */
+bool release_spend(struct store *store, struct item *item)
+{
+	char secrets[LEDGER_SECRETS_SIZE];
+	struct burn burn;
+
+	if (item->burned != 1)
+		return true;
+	burn = burn_of(item, secrets);
+	return rearm_spend_burned(store, &burn, &item->spent);
 }
 
 /* An operator's re-arm stands in, once. */

@@ -41,7 +41,7 @@ static const char settings[] =
 	"SET synchronous_commit = on; SET search_path = vouchsafe; SET client_encoding = 'UTF8';"
 	"SET default_transaction_isolation = 'read committed';"
 	"SET lock_timeout = 4000;"
-	"SET enable_seqscan = off; SET client_min_messages = warning;";
+	"SET enable_seqscan = off; SET jit = off; SET client_min_messages = warning;";
 
 struct pg_query {
 	struct query base; /* first */
@@ -110,11 +110,22 @@ static bool answer_late(struct pg *pg)
 	return sql_failed(&pg->base, false, "no answer in time");
 }
 
-/* Classes of SQLSTATE after which this connection goes on: data, constraints, a deadlock's victim, a lock
- * that was not to be had in time. */
+/* Classes of SQLSTATE after which this connection goes on, since one statement's own values are at fault. */
 static bool state_is_passing(const char *state)
 {
-	static const char *const classes[] = { "22", "23", "40", "55P03", "54" };
+	static const char *const classes[] = { "22", "23", "54" };
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
+			return true;
+	return false;
+}
+
+/* What says nothing about the statement: the server goes down or comes up, the session was evicted, the lock
+ * or the answer was not to be had in time, somebody else was in the way. */
+static bool state_is_weather(const char *state)
+{
+	static const char *const classes[] = { "57", "25P03", "55P03", "40", "08" };
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
 		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
@@ -130,7 +141,7 @@ static bool server_failed(struct pg *pg, const PGresult *result)
 
 	if (!state)
 		return connection_failed(pg);
-	if (strncmp(state, "57P", 3) == 0 || strcmp(state, "25P03") == 0)
+	if (state_is_weather(state))
 		pg->base.lost = true;
 	return sql_failed(&pg->base, state_is_passing(state), said ? said : state);
 }
@@ -547,12 +558,12 @@ static bool pg_begin(struct sql *sql, enum sql_use use)
 static enum commit pg_commit(struct sql *sql)
 {
 	struct pg *pg = pg_of(sql);
-	bool before = !sql->error[0];
 
 	pg->commit = COMMIT_UNKNOWN;
-	if (!before || !send_plain(pg, "COMMIT", ANSWER_COMMIT))
-		return NOT_COMMITTED; /* it was never sent */
-	(void)pg_settle(sql);
+	if (sql->error[0])
+		return NOT_COMMITTED; /* it is not even sent */
+	if (send_plain(pg, "COMMIT", ANSWER_COMMIT))
+		(void)pg_settle(sql); /* the answer stands in pg->commit */
 	pg->in_transaction = pg->commit != COMMITTED;
 	if (pg->commit == COMMIT_UNKNOWN) {
 		sql_failed(sql, false, "COMMIT was not answered with a plain yes");
@@ -887,12 +898,13 @@ static bool host_connect(struct pg *pg, struct postgres *postgres, const struct 
 	long long until, struct complaint *complaint)
 {
 	pg->connection = PQconnectStartParams(keywords->names, keywords->values, 0);
-	if (!pg->connection || PQstatus(pg->connection) == CONNECTION_BAD) {
+	if (!pg->connection || PQstatus(pg->connection) == CONNECTION_BAD)
 		connection_failed(pg);
-		return complain(complaint, "%s", pg->base.error);
-	}
-	if (!handshake(pg, until))
-		return complain(complaint, "%s", pg->base.error);
+	if (pg->base.broken || !handshake(pg, until))
+		return complain(complaint,
+			"%s; does PostgreSQL run there, and are user, password and database those of "
+			"\"store\"?",
+			pg->base.error);
 	PQsetNoticeReceiver(pg->connection, notice_take, pg);
 	if (PQsetnonblocking(pg->connection, 1) != 0 || !session_start(pg, postgres, until, complaint))
 		return complaint->text[0] ? false : complain(complaint, "out of memory");

@@ -339,6 +339,7 @@ static enum tried transaction_commit(struct store *store, const struct head *hea
 		return TRIED;
 	}
 	*outcome = store_failed(store, reason);
+	store->undone = commit == NOT_COMMITTED && !sql_broken(store->sql);
 	transaction_undo(store);
 	if (commit == NOT_COMMITTED || !head->moved)
 		return lost ? TRY_AGAIN : TRIED;
@@ -355,6 +356,7 @@ static enum tried transaction_try(struct store *store, enum sql_use use, transac
 	bool lost;
 
 	*outcome = UNAVAILABLE;
+	store->undone = false;
 	if (!transaction_begin(store, use, reason))
 		return TRIED;
 	*outcome = body(store, &head, context, reason);
@@ -362,8 +364,9 @@ static enum tried transaction_try(struct store *store, enum sql_use use, transac
 		*outcome = store_failed(store, reason);
 	if (*outcome == OK)
 		return transaction_commit(store, &head, until, outcome, reason);
-	transaction_undo(store);
 	lost = sql_lost(store->sql);
+	store->undone = !lost;
+	transaction_undo(store);
 	/* what a reader has handed on cannot be taken back */
 	return lost && use == SQL_WRITE ? TRY_AGAIN : TRIED;
 }
