@@ -10,6 +10,7 @@ import sys
 import threading
 
 import tap
+from postgres import Cluster
 from stack import ACCOUNT, REGION, SERVER_UID, Stack, openssl, wait_for
 from tap import equal
 
@@ -311,6 +312,45 @@ def test_a_broken_trail_is_not_backed_up():
         with connection:
             connection.execute("UPDATE event SET bytes = ? WHERE seq = 3", (bytes_,))
         connection.close()
+
+
+def test_from_one_engine_to_the_other_and_back():
+    """A backup of SQLite becomes a PostgreSQL, which serves; its backup becomes a SQLite with the very same rows."""
+    instance, mine, other = STACK.launch(), STACK.key(), STACK.key()
+    answer = STACK.granted(instance, mine)
+    equal(STACK.stop(STACK.server), 0)
+    backup(name_of("ten"), STACK.ec)
+    cluster = Cluster()
+    try:
+        said = restore(name_of("ten"), STACK.ec.key, "--store", cluster.uri()).stdout
+        assert "one chain without a gap" in said, said
+        done = restore(name_of("ten"), STACK.ec.key, "--store", cluster.uri(), check=False)
+        assert done.returncode == 1 and "empty" in done.stderr, done.stderr
+        STACK.write_config(store=cluster.uri())
+        STACK.start_server()
+        again = STACK.granted(instance, mine)
+        equal((again["release_id"], again["inside"]["secrets"]), (answer["release_id"], answer["inside"]["secrets"]))
+        equal(STACK.release(instance, other)[0], 409)
+        backup(name_of("eleven"), STACK.rsa)
+        equal(STACK.stop(STACK.server), 0)
+        backup(name_of("twelve"), STACK.rsa)
+        uri, path = database("back")
+        restore(name_of("twelve"), STACK.rsa.key, "--store", uri)
+        before, after = dump(STACK.state / "vouchsafe.db"), dump(path)
+        # what was there is there still, byte for byte, but for what has happened to it since
+        assert set(before["event"]) <= set(after["event"]) and set(before["find"]) <= set(after["find"])
+        for table in ("secret", "envelope", "wrap", "member", "rearm", "shelf"):
+            equal(after[table], before[table])
+        changed = set(before["ledger"]) - set(after["ledger"])
+        equal([row[3] for row in changed], [instance["id"]])
+        equal(len(before["ledger"]), len(after["ledger"]))
+        STACK.write_config(store=uri)
+        equal(STACK.cli("audit", "verify").stdout[:3], "ok:")
+    finally:
+        STACK.write_config()
+        if STACK.server.poll() is not None:
+            STACK.start_server()
+        cluster.close()
 
 
 def ready():
