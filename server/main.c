@@ -12,6 +12,7 @@
 #include "server/release.h"
 #include "server/reload.h"
 #include "server/rules.h"
+#include "server/sealings.h"
 #include "server/server.h"
 #include "server/status.h"
 #include "store/audit.h"
@@ -38,7 +39,8 @@ enum {
 	VAULT_THREADS = 4,
 	WORKER_THREADS = 2,
 	POLL_MS = 50,
-	SUMMARY_MS = 10000,
+	TICK_MS = 1000,
+	SUMMARY_TICKS = 10,
 	API_CONNECTIONS_MOST = 40000,
 	OPS_CONNECTIONS_MOST = 512,
 	HANDSHAKES_MOST = 1024, /* they go on side by side: more would all be late together */
@@ -423,7 +425,8 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	p->server.metrics = metrics_new();
 	p->server.denials = denials_new();
 	p->server.expiry = expiry_new();
-	if (!p->server.metrics || !p->server.denials || !p->server.expiry)
+	p->server.sealings = sealings_new();
+	if (!p->server.metrics || !p->server.denials || !p->server.expiry || !p->server.sealings)
 		return complain(complaint, "out of memory");
 	descriptors_allow(&p->config);
 	protections_look();
@@ -461,6 +464,7 @@ static void drain(struct program *p)
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
 	denials_summarise(&p->server, true);
+	sealings_flush(&p->server);
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
 	if (denials_waiting(p->server.denials))
@@ -501,6 +505,19 @@ static void program_end(struct program *p)
 	metrics_free(p->server.metrics);
 	denials_free(p->server.denials);
 	expiry_free(p->server.expiry);
+	sealings_free(p->server.sealings);
+}
+
+/* What is done now and then, without anybody asking for it. */
+static void tick(struct server *server)
+{
+	static unsigned ticks;
+
+	sealings_flush(server);
+	if (++ticks % SUMMARY_TICKS != 0)
+		return;
+	denials_summarise(server, false);
+	expiry_look(server);
 }
 
 int main(int argc, char **argv)
@@ -517,10 +534,8 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	started = protected && program_start(&program, path, &complaint);
 	if (started) {
-		while (!told_to_end(&program, SUMMARY_MS)) {
-			denials_summarise(&program.server, false);
-			expiry_look(&program.server);
-		}
+		while (!told_to_end(&program, TICK_MS))
+			tick(&program.server);
 		program_leave(&program);
 	} else {
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);

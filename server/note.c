@@ -1,5 +1,5 @@
-/* What the node writes down by itself while it serves: the committer is the store's only writer, so that goes
- * down a line too. */
+/* The node's own events while it serves: the committer is the store's only writer, so they go down a line
+ * too. */
 #include "server/note.h"
 
 #include "server/record.h"
@@ -9,16 +9,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 struct note {
 	struct request request; /* first */
-	const char *what; /* for the log, where it is lost; NULL: it may be */
 	char policy_sha256[HEX_SIZE(32)];
 };
 
-static bool owe_policy(struct request *request, struct record *record)
+static bool owe(struct request *request, struct record *record)
 {
 	record->kind = RECORD_EVENT;
 	record->event = "policy.loaded";
@@ -28,23 +26,14 @@ static bool owe_policy(struct request *request, struct record *record)
 	return true;
 }
 
-static bool owe_sealed(struct request *request, struct record *record)
-{
-	record->kind = RECORD_SEALED;
-	strcpy(record->release_id, request->part);
-	return true;
-}
-
 static void end(struct work *const batch[], size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		const struct note *note = (struct note *)batch[i];
-
-		if (batch[i]->outcome != OK && note->what)
-			log_line(LOG_ERROR, "event-lost", "name", note->what, "text", batch[i]->reason.text,
-				NULL);
+		if (batch[i]->outcome != OK)
+			log_line(LOG_ERROR, "event-lost", "name", "policy.loaded", "text",
+				batch[i]->reason.text, NULL);
 		free(batch[i]);
 	}
 }
@@ -57,42 +46,21 @@ static const struct step note_line[] = {
 	/* clang-format on */
 };
 
-/* With a place in the pipeline; NULL: no memory, or it is full. */
-static struct note *note_new(struct server *server, bool (*owe)(struct request *, struct record *))
+bool note_policy_loaded(struct server *server, const char *policy_sha256)
 {
 	struct note *note = calloc(1, sizeof(*note));
 	struct timespec now;
 
 	if (!note || !pipeline_reserve(server->pipeline)) {
 		free(note);
-		return NULL;
+		return false;
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	note->request.server = server;
 	note->request.owe = owe;
 	note->request.now_us = (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	note->request.work.deadline = pipeline_now() + server->config->deadline_ms * 1000000;
-	return note;
-}
-
-bool note_policy_loaded(struct server *server, const char *policy_sha256)
-{
-	struct note *note = note_new(server, owe_policy);
-
-	if (!note)
-		return false;
-	note->what = "policy.loaded";
 	snprintf(note->policy_sha256, sizeof(note->policy_sha256), "%s", policy_sha256);
 	pipeline_enter(server->pipeline, &note->request.work, note_line);
 	return true;
-}
-
-void note_sealed(struct server *server, const char *release_id)
-{
-	struct note *note = note_new(server, owe_sealed);
-
-	if (!note)
-		return;
-	snprintf(note->request.part, sizeof(note->request.part), "%s", release_id);
-	pipeline_enter(server->pipeline, &note->request.work, note_line);
 }

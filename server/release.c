@@ -6,8 +6,8 @@
 #include "server/answer.h"
 #include "server/denials.h"
 #include "server/metrics.h"
-#include "server/note.h"
 #include "server/record.h"
+#include "server/sealings.h"
 #include "server/server.h"
 #include "verifier/reasons.h"
 #include "verifier/request.h"
@@ -191,7 +191,8 @@ static void answer(struct work *const batch[], size_t n)
 
 		if (batch[i]->outcome == OK) {
 			answer_release(r);
-			note_sealed(r->request.server, grant_release_id(r->grant));
+			sealings_put(
+				r->request.server->sealings, grant_release_id(r->grant), r->request.now_us);
 		} else {
 			answer_problem(&r->request, batch[i]->outcome, &batch[i]->reason);
 		}

@@ -25,6 +25,7 @@ struct server {
 	struct metrics *metrics;
 	struct denials *denials; /* the committer's */
 	struct expiry *expiry;
+	struct sealings *sealings;
 	struct connections *api_connections, *ops_connections;
 	enum stage stage; /* atomic */
 };
