@@ -40,9 +40,9 @@ LINK = $(CC) $(CFLAGS) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now
 # ---- what each program is made of; vault/ is two things (DESIGN.md section 1): the client side and the member
 FOLDERS := verifier aws policy store server agent cli
 $(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(f)/*.c))))
-VAULT_CLIENT := answer client file frame log node_key setup_client
+VAULT_CLIENT := answer checkpoint client client_checkpoint exchange file frame log node_key setup_accept setup_child setup_client
 vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
-vault_member_o := $(filter-out $(patsubst %,$(BUILD)/obj/vault/%.o,answer client node_key setup_client),$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
+vault_member_o := $(filter-out $(patsubst %,$(BUILD)/obj/vault/%.o,answer client client_checkpoint exchange node_key setup_accept setup_child setup_client),$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
 server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured configured_tls access_load client_trust)
 server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
 agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
@@ -62,7 +62,7 @@ vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lpq -lxml2
 
-.PHONY: help all programs tools demo test faults attacks mutants coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
+.PHONY: help all programs tools demo test faults soak attacks mutants coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -156,6 +156,7 @@ fuzz_ec2_o := $(aws_o)
 fuzz_ec2_l := -lcurl -lxml2
 fuzz_forwarded_o := $(call objects,server/forwarded)
 fuzz_frame_o := $(call objects,vault/answer vault/frame vault/request)
+fuzz_head_state_o := $(call objects,vault/head)
 fuzz_iam_o := $(aws_o)
 fuzz_head_o := $(call objects,server/head server/forwarded)
 fuzz_head_l := -lmicrohttpd
@@ -213,6 +214,10 @@ fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS
 faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
 	@$(MAKE) --no-print-directory -j2 programs tools
 	@tests/fault/run $(BUILD) $(ONLY)
+
+soak: packages-test ## rounds of faults on three nodes, each judged: ROUNDS=20 SEED=1; SOAK=sqlite, async or reading
+	@$(MAKE) --no-print-directory -s -j2 programs tools >/dev/null
+	@ROUNDS=$(ROUNDS) SEED=$(SEED) SOAK=$(SOAK) tests/once/soak $(BUILD)
 
 attacks: packages-test ## one row for each attack of the catalogue: what was sent, expected, came; ONLY="4 12" narrows it
 	@$(MAKE) --no-print-directory -s -j2 programs tools >/dev/null

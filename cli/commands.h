@@ -16,6 +16,8 @@ int run_ledger_rearm(struct words);
 /* backup.c, restore.c */
 int run_backup(struct words);
 int run_restore(struct words);
+/* restore_accept.c */
+int run_restore_accept(struct words);
 /* audit.c */
 int run_audit_query(struct words);
 int run_audit_verify(struct words);

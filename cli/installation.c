@@ -34,6 +34,14 @@ static void actor_fill(char actor[ACTOR_SIZE])
 		snprintf(actor, ACTOR_SIZE, "operator:uid-%lu", (unsigned long)getuid());
 }
 
+bool installation_actor(struct installation *installation, const char *name)
+{
+	if (!user_valid(name))
+		return false;
+	snprintf(installation->actor, sizeof(installation->actor), "operator:%s", name);
+	return true;
+}
+
 /* Migrations may last. */
 static void said(void *context, const char *text)
 {

@@ -27,6 +27,8 @@ struct installation *installation_restore(
 /* Its store again, for reading alone. False: none is open. */
 MUST_USE bool installation_read_alone(struct installation *, struct complaint *);
 void installation_close(struct installation *);
+/* Another name stands in the trail. False: it is none. */
+MUST_USE bool installation_actor(struct installation *, const char *name);
 
 /* Fills in all that vault/ wants for its commands; `program` NULL: vouchsafe-vault beside this program, then
  * along PATH and the sbin folders. `said` prints. The setup borrows from the installation. */

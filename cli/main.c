@@ -33,6 +33,9 @@ static const struct command {
 		"the whole database in a file that only these keys open" },
 	{ "restore", run_restore, "FILE --key KEY.pem [--store URI]",
 		"make an empty database what a backup says" },
+	{ "restore --accept", run_restore_accept, "--reason TEXT [--actor NAME] [--vault-program FILE]",
+		"an older database is the true one from now on: the vault's members take its head for the "
+		"last" },
 	{ "audit query", run_audit_query,
 		"[--instance-id I] [--request-id I] [--release-id I] [--role R] [--event E] [--outcome O] "
 		"[--since T] [--until T] [--limit N | "

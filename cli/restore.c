@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct restore {
+struct restoring {
 	const char *config, *uri;
 	struct backup_reader reader;
 	struct operator_key *key;
@@ -26,7 +26,7 @@ struct restore {
 };
 
 /* The next piece, opened and in its place. */
-static bool piece_next(struct restore *restore)
+static bool piece_next(struct restoring *restore)
 {
 	size_t length = PIECE_MAX;
 	struct bytes sealed;
@@ -44,7 +44,7 @@ static bool piece_next(struct restore *restore)
 		&restore->rows, restore->complaint);
 }
 
-static bool nothing_behind(struct restore *restore)
+static bool nothing_behind(struct restoring *restore)
 {
 	struct bytes sealed;
 
@@ -54,7 +54,7 @@ static bool nothing_behind(struct restore *restore)
 	       complain(restore->complaint, "%s: something is behind its last piece", restore->reader.path);
 }
 
-static bool rows_write(struct restore *restore)
+static bool rows_write(struct restoring *restore)
 {
 	struct reason reason = { 0 };
 
@@ -65,7 +65,7 @@ static bool rows_write(struct restore *restore)
 	return true;
 }
 
-static bool pieces_write(struct restore *restore)
+static bool pieces_write(struct restoring *restore)
 {
 	struct reason reason = { 0 };
 
@@ -80,7 +80,7 @@ static bool pieces_write(struct restore *restore)
 	       complain(restore->complaint, "%s", reason.text);
 }
 
-static bool database_begin(struct restore *restore)
+static bool database_begin(struct restoring *restore)
 {
 	restore->installation = installation_restore(
 		restore->config, restore->uri, restore->head.schema, restore->complaint);
@@ -90,7 +90,7 @@ static bool database_begin(struct restore *restore)
 	return restore->target || complain(restore->complaint, "out of memory");
 }
 
-static bool database_finish(struct restore *restore, long long *events)
+static bool database_finish(struct restoring *restore, long long *events)
 {
 	const struct restored restored = { .backup_id = restore->head.id,
 		.actor = restore->installation->actor,
@@ -102,7 +102,7 @@ static bool database_finish(struct restore *restore, long long *events)
 	       complain(restore->complaint, "%s", reason.text);
 }
 
-static int restore_run(struct restore *restore, const char *path, const char *key_path)
+static int restore_run(struct restoring *restore, const char *path, const char *key_path)
 {
 	long long events = 0;
 	bool done = false;
@@ -133,7 +133,7 @@ int run_restore(struct words words)
 {
 	const char *path = NULL, *key = NULL;
 	struct complaint complaint = { 0 };
-	struct restore restore = { .complaint = &complaint, .reader = { .fd = -1 } };
+	struct restoring restore = { .complaint = &complaint, .reader = { .fd = -1 } };
 	const struct option options[] = { { "--config", &restore.config, NULL }, { "--key", &key, NULL },
 		{ "--store", &restore.uri, NULL }, { 0 } };
 

@@ -3,9 +3,11 @@
 #include "server/access.h"
 #include "server/acknowledge.h"
 #include "server/challenge.h"
+#include "server/checkpoint.h"
 #include "server/config.h"
 #include "server/denials.h"
 #include "server/expiry.h"
+#include "server/heads.h"
 #include "server/listener.h"
 #include "server/metrics.h"
 #include "server/query.h"
@@ -39,8 +41,9 @@ enum {
 	VAULT_THREADS = 4,
 	WORKER_THREADS = 2,
 	POLL_MS = 50,
+	START_POLL_MS = 2,
 	TICK_MS = 1000,
-	SUMMARY_TICKS = 10,
+	SUMMARY_MS = 10000,
 	API_CONNECTIONS_MOST = 40000,
 	OPS_CONNECTIONS_MOST = 512,
 	HANDSHAKES_MOST = 1024, /* they go on side by side: more would all be late together */
@@ -205,7 +208,7 @@ static bool not_set_up(const struct program *p, struct complaint *complaint, con
 		reason->text, p->config.path);
 }
 
-/* Whose canary and pins stand in the store; then the members' side. */
+/* Whose canary, pins and keys stand in the store; then the members' side. */
 static bool vault_start(struct program *p, struct complaint *complaint)
 {
 	struct member_pin pins[MEMBERS_MAX];
@@ -220,13 +223,21 @@ static bool vault_start(struct program *p, struct complaint *complaint)
 			return not_set_up(p, complaint, &reason);
 	if (store_envelope_get(p->server.store, "canary", 0, &canary, &reason) != OK)
 		return not_set_up(p, complaint, &reason);
-	p->server.vault = vault_open(&p->vault_file, pins, &canary, member_said, NULL, complaint);
+	p->server.heads = heads_open(&p->config, &p->vault_file, complaint);
+	if (p->server.heads) {
+		const struct vault_watcher watcher = {
+			.said = member_said, .judge = heads_judge, .context = p->server.heads
+		};
+
+		p->server.vault = vault_open(&p->vault_file, pins, &canary, &watcher, complaint);
+	}
 	envelope_clear(&canary);
 	return p->server.vault != NULL;
 }
 
-/* Without the node key nothing can be acknowledged, so nothing listens until a member has handed it out.
- * False: told to end meanwhile, or the store has none. */
+/* Without the node key nothing can be acknowledged, so nothing listens until a member has handed it out: one
+ * whose memory agrees with the store. False: told to end meanwhile, or the store has none, or is not the one
+ * that a member has signed. */
 static bool node_key_take(struct program *p, struct complaint *complaint)
 {
 	struct envelope node = { 0 };
@@ -237,16 +248,18 @@ static bool node_key_take(struct program *p, struct complaint *complaint)
 	if (store_envelope_get(p->server.store, "node", 0, &node, &reason) != OK)
 		return not_set_up(p, complaint, &reason);
 	for (tries = 0;; tries++) {
-		outcome = vault_take_node_key(p->server.vault, &node, pipeline_now() + 2000000000LL, &reason);
-		if (outcome != UNAVAILABLE)
+		outcome = vault_take_node_key(p->server.vault, &node, pipeline_now() + 250000000LL, &reason);
+		if (outcome != UNAVAILABLE || heads_alarmed(p->server.heads, NULL))
 			break;
-		if (tries % 20 == 0)
+		if (tries % 90 == 0)
 			log_line(LOG_WARNING, "waiting-for-member", "text", reason.text, "mend",
 				"start it: vouchsafe-vault --member NAME --vault FILE", NULL);
 		if (told_to_end(p, 250))
 			break;
 	}
 	envelope_clear(&node);
+	if (heads_alarmed(p->server.heads, complaint))
+		return false;
 	return outcome == OK || complain(complaint, "no node key: %s", reason.text);
 }
 
@@ -294,6 +307,20 @@ static bool start_record(struct program *p, struct complaint *complaint)
 	if (started.outcome == OK && loaded.outcome == OK)
 		return true;
 	return complain(complaint, "the store takes no events: %s", started.reason.text);
+}
+
+/* Those first lines signed, before anybody takes a place in the line. False: told that this is not the store
+ * that a member has signed; that one does not sign now is no reason not to serve. */
+static bool start_sign(struct program *p, struct complaint *complaint)
+{
+	bool told = false;
+
+	checkpoint_take(&p->server);
+	while (pipeline_under_way(p->server.pipeline) > 0)
+		told = told_to_end(p, START_POLL_MS) || told;
+	if (told)
+		return complain(complaint, "told to end");
+	return !heads_alarmed(p->server.heads, complaint);
 }
 
 static void *aws_thread(void *aws)
@@ -442,8 +469,9 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 		return false;
 	rules_set_challenge_key(p->server.rules, vault_challenge_key(p->server.vault));
 	warn_missing_secrets(p);
-	return lines_start(p, complaint) && start_record(p, complaint) && connections_start(p, complaint) &&
-	       listeners_start(p, complaint);
+	if (!lines_start(p, complaint) || !start_record(p, complaint))
+		return false;
+	return start_sign(p, complaint) && connections_start(p, complaint) && listeners_start(p, complaint);
 }
 
 /* ---- end */
@@ -467,8 +495,32 @@ static void drain(struct program *p)
 	sealings_flush(&p->server);
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
+	checkpoint_take(&p->server);
+	while (pipeline_under_way(p->server.pipeline) > 0)
+		told_to_end(p, POLL_MS);
 	if (denials_waiting(p->server.denials))
 		log_line(LOG_ERROR, "event-lost", "name", "release.denials-summarised", NULL);
+}
+
+/* Until told to end: what the node does by itself. */
+static void serve(struct program *p)
+{
+	long long interval = p->vault_file.checkpoint_ms;
+	int tick = interval < TICK_MS ? (int)interval : TICK_MS;
+	long long since_summary = 0, since_checkpoint = 0;
+
+	while (!told_to_end(p, tick)) {
+		sealings_flush(&p->server);
+		since_summary += tick;
+		since_checkpoint += tick;
+		if (since_summary >= SUMMARY_MS) {
+			denials_summarise(&p->server, false);
+			expiry_look(&p->server);
+			since_summary = 0;
+		}
+		if (since_checkpoint >= interval && checkpoint_take(&p->server))
+			since_checkpoint = 0;
+	}
 }
 
 static void program_leave(struct program *p)
@@ -497,6 +549,7 @@ static void program_end(struct program *p)
 		aws_close(p->server.aws);
 	if (p->server.vault)
 		vault_close(p->server.vault);
+	heads_close(p->server.heads);
 	if (p->server.reader)
 		store_close(p->server.reader);
 	if (p->server.store)
@@ -506,18 +559,6 @@ static void program_end(struct program *p)
 	denials_free(p->server.denials);
 	expiry_free(p->server.expiry);
 	sealings_free(p->server.sealings);
-}
-
-/* What is done now and then, without anybody asking for it. */
-static void tick(struct server *server)
-{
-	static unsigned ticks;
-
-	sealings_flush(server);
-	if (++ticks % SUMMARY_TICKS != 0)
-		return;
-	denials_summarise(server, false);
-	expiry_look(server);
 }
 
 int main(int argc, char **argv)
@@ -534,8 +575,7 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	started = protected && program_start(&program, path, &complaint);
 	if (started) {
-		while (!told_to_end(&program, TICK_MS))
-			tick(&program.server);
+		serve(&program);
 		program_leave(&program);
 	} else {
 		log_line(LOG_ERROR, "not-started", "text", complaint.text, NULL);

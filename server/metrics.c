@@ -4,6 +4,7 @@
 
 #include "server/answer.h"
 #include "server/connections.h"
+#include "server/heads.h"
 #include "server/rules.h"
 #include "server/server.h"
 #include "verifier/checks.h"
@@ -44,6 +45,8 @@ struct metrics {
 	unsigned long took_us;
 	unsigned long commits, failed_commits, records;
 	unsigned long sealed[2];
+	unsigned long checkpoints[2];
+	unsigned long after_restore;
 };
 
 static void add(unsigned long *counter, unsigned long n)
@@ -122,6 +125,16 @@ void metrics_committed(struct metrics *metrics, size_t n, bool done)
 void metrics_sealed(struct metrics *metrics, enum outcome outcome)
 {
 	add(&metrics->sealed[outcome == OK], 1);
+}
+
+void metrics_checkpoint(struct metrics *metrics, bool done)
+{
+	add(&metrics->checkpoints[done], 1);
+}
+
+void metrics_after_restore(struct metrics *metrics)
+{
+	add(&metrics->after_restore, 1);
 }
 
 /* ---- the text */
@@ -253,6 +266,37 @@ static void show_store(FILE *out, const struct metrics *metrics)
 		(double)get(&metrics->records));
 }
 
+/* Once each member's, row by row of the same names. */
+static void show_heads(FILE *out, const struct server *server)
+{
+	const struct metrics *metrics = server->metrics;
+	const char *member;
+	long long time_us;
+	size_t i;
+
+	single(out, "store_behind", "gauge",
+		"1: the store does not hold what a member has signed; nothing is released.",
+		heads_alarmed(server->heads, NULL));
+	single(out, "releases_after_restore_total", "counter",
+		"First uses by instances that were launched before the database was restored.",
+		(double)get(&metrics->after_restore));
+	head(out, "checkpoints_total", "counter",
+		"Signatures of the trail's head asked of members, by result.");
+	fprintf(out, "vouchsafe_checkpoints_total{result=\"ok\"} %lu\n", get(&metrics->checkpoints[1]));
+	fprintf(out, "vouchsafe_checkpoints_total{result=\"failed\"} %lu\n", get(&metrics->checkpoints[0]));
+	head(out, "checkpoint_seq", "gauge", "The newest event that the member has signed for this node.");
+	for (i = 0; (member = vault_member_name(server->vault, i)); i++)
+		fprintf(out, "vouchsafe_checkpoint_seq{member=\"%s\"} %lld\n", member,
+			heads_last_signed(server->heads, i, &time_us));
+	head(out, "checkpoint_time_seconds", "gauge",
+		"When that was, since 1970; 0: not since this process started.");
+	for (i = 0; (member = vault_member_name(server->vault, i)); i++) {
+		heads_last_signed(server->heads, i, &time_us);
+		fprintf(out, "vouchsafe_checkpoint_time_seconds{member=\"%s\"} %lld\n", member,
+			time_us / 1000000);
+	}
+}
+
 static void show_queues(FILE *out, struct server *server)
 {
 	static const char *const queues[QUEUES] = { "workers", "committer", "vault", "readers", "listener" };
@@ -317,7 +361,8 @@ static void show_node(FILE *out, struct server *server)
 	single(out, "rules_unbound", "gauge", "Rules that release without evidence that binds the key.",
 		(double)unbound);
 	single(out, "ready", "gauge", "1: this node takes new work.",
-		__atomic_load_n(&server->stage, __ATOMIC_ACQUIRE) == STAGE_SERVING);
+		__atomic_load_n(&server->stage, __ATOMIC_ACQUIRE) == STAGE_SERVING &&
+			!heads_alarmed(server->heads, NULL));
 	single(out, "start_time_seconds", "gauge", "When this process started, since 1970.",
 		(double)server->metrics->started);
 }
@@ -339,6 +384,7 @@ void metrics_show(struct request *request)
 		show_credentials(out, server);
 		show_vault(out, server);
 		show_store(out, server->metrics);
+		show_heads(out, server);
 		show_queues(out, server);
 		show_connections(out, server);
 	}

@@ -22,6 +22,12 @@ void metrics_committed(struct metrics *, size_t n, bool done);
 /* One seal by the vault. */
 void metrics_sealed(struct metrics *, enum outcome);
 
+/* One member asked to sign the trail's head, and whether its signature is kept. */
+void metrics_checkpoint(struct metrics *, bool done);
+
+/* A first use by an instance that was launched before the database was restored. */
+void metrics_after_restore(struct metrics *);
+
 /* GET /metrics */
 void metrics_show(struct request *);
 

@@ -5,6 +5,7 @@
 #include "server/request.h"
 #include "server/sealings.h"
 #include "server/server.h"
+#include "vault/log.h"
 #include "verifier/reasons.h"
 
 #include <string.h>
@@ -18,8 +19,20 @@ static void record_begin(struct request *request)
 		.reason = request->work.reason };
 }
 
+/* The trail has it already; somebody should know now. */
+static void alarm_after_restore(const struct request *request)
+{
+	metrics_after_restore(request->server->metrics);
+	log_line(LOG_WARNING, "release-after-restore", "request_id", request->id, "release_id",
+		request->record.release_id, "instance-id", request->record.assertion->instance_id, "text",
+		"launched before the database was restored: it may have had a release in the lost time",
+		NULL);
+}
+
 static void record_end(struct request *request)
 {
+	if (request->record.after_restore)
+		alarm_after_restore(request);
 	request->work.outcome = request->record.outcome;
 	request->work.reason = request->record.reason;
 	if (request->recorded)

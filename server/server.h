@@ -21,6 +21,7 @@ struct server {
 	struct store *store; /* the committer's alone */
 	struct store *reader; /* the readers' lane's alone */
 	struct vault *vault;
+	struct heads *heads; /* is this the database that the members have signed? */
 	struct pipeline *pipeline;
 	struct metrics *metrics;
 	struct denials *denials; /* the committer's */

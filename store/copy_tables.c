@@ -28,6 +28,13 @@ const struct copy_table copy_tables[] = {
 	{ "member", 1, 1, { { "member", 't' }, { "vault", 't' }, { "token_serial", 't' },
 		{ "generation", 'i' }, { "key_id", 't' }, { "iv_mode", 'i' } } },
 	{ "shelf", 3, 1, { { "id", 'i' }, { "changes", 'i' } } },
+	{ "signer", 4, 1, { { "member", 't' }, { "key_id", 't' }, { "public_key", 'b' } } },
+	{ "checkpoint", 4, 3, { { "member", 't' }, { "node", 't' }, { "seq", 'i' }, { "hash", 'b' },
+		{ "time_us", 'i' }, { "seals", 'i' }, { "signature", 'b' } } },
+	{ "restored", 4, 1, { { "seq", 'i' }, { "time_us", 'i' }, { "since_us", 'i' }, { "actor", 't' },
+		{ "reason", 't' } } },
+	{ "lost", 4, 2, { { "restored", 'i' }, { "member", 't' }, { "seq", 'i' }, { "hash", 'b' },
+		{ "time_us", 'i' } } },
 	{ 0 }
 	/* clang-format on */
 };

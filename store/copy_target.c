@@ -166,38 +166,38 @@ static bool record_write(struct copy_target *target, bool *formed)
 	return true;
 }
 
-struct writing {
-	struct copy_target *target;
-	const struct copy_target *before;
-};
-
-static enum outcome write_body(struct store *store, struct head *head, void *context, struct reason *reason)
+static enum outcome records_write(struct copy_target *target, struct reason *reason)
 {
-	const struct writing *writing = context;
-	struct copy_target *target = writing->target;
 	bool formed = true;
 
-	(void)head;
-	*target = *writing->before; /* it may be tried again */
 	while (target->text.length > 0 && formed)
 		if (!record_write(target, &formed))
-			return store_failed(store, reason);
-	if (!sql_settle(store->sql))
-		return store_failed(store, reason);
+			return store_failed(target->store, reason);
 	if (!formed)
 		return refused(reason, REASON_MALFORMED, "row %llu of the table %s is not of that form",
 			target->rows + 1, target->table->name ? target->table->name : "behind the last");
 	return OK;
 }
 
+/* A transaction of the engine's own: those of the store look at tables that an older version does not have
+ * yet. Nothing is tried again: what is not known to be committed ends the restore. */
 enum outcome copy_write(struct copy_target *target, struct bytes text, struct reason *reason)
 {
-	struct copy_target before;
-	struct writing writing = { target, &before };
+	struct sql *sql = target->store->sql;
+	enum outcome outcome;
 
 	target->text = text;
-	before = *target;
-	return store_transaction(target->store, SQL_WRITE, write_body, &writing, reason);
+	if (!sql_begin(sql, SQL_WRITE)) {
+		sql_rollback(sql);
+		return store_failed(target->store, reason);
+	}
+	outcome = records_write(target, reason);
+	if (outcome == OK && sql_commit(sql) == COMMITTED)
+		return OK;
+	if (outcome == OK)
+		outcome = store_failed(target->store, reason);
+	sql_rollback(sql);
+	return outcome;
 }
 
 enum outcome copy_complete(const struct copy_target *target, struct reason *reason)

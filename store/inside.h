@@ -33,7 +33,9 @@ struct store {
 	int lock; /* of STORE_SERVE on SQLite; -1: none */
 	struct sql *sql; /* NULL: to be opened again */
 	struct head seen; /* the newest event that this handle knows to be committed */
-	struct query *asked_head, *asked_seen; /* by trail_ask, until trail_head */
+	struct query *asked_head, *asked_seen, *asked_restored; /* by trail_ask, until trail_head */
+	/* the newest restore, as the transaction under way has read it: its event and when; 0: never */
+	long long restored_seq, restored_us;
 	bool undone; /* the last transaction failed by what was asked in it, and not by its COMMIT or a lost
 			connection */
 	struct words words;
@@ -60,7 +62,8 @@ long long store_clock_us(void);
 
 /* ---- trail.c: appending; within a writing transaction */
 
-/* Asks for the trail's newest event, and whether the one that was seen last stands; nothing waits yet. */
+/* Asks for the trail's newest event, whether the one that was seen last stands, and for the newest restore;
+ * nothing waits yet. */
 void trail_ask(struct store *);
 /* Takes the answers, the first time it is called in a transaction. False: unreadable, or less than this
  * handle has seen committed: another copy was put in the database's place. */

@@ -18,6 +18,7 @@ struct item {
 	struct secret_version secrets[SECRETS_MAX];
 	struct grant *grant;
 	bool alarm; /* the event is an alarm: owed once an hour for its role, account and region */
+	bool after_restore;
 	bool waived[2]; /* of first_use_checks: changed in the claims */
 	struct ledger_entry *entry; /* RECORD_ACKNOWLEDGE */
 	long long burned, spent, acknowledged; /* rows that were changed, once they are settled */

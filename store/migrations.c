@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <time.h>
 
 /* Times are microseconds since 1970. One-time hashes, keys and event hashes are 32 bytes. */
 #define SCHEMA_1(INTEGER, BYTES)                                                                             \
@@ -53,8 +54,18 @@
 	"INSERT INTO shelf (id, changes) VALUES (1, 0);"                                                     \
 	"CREATE INDEX rearm_open ON rearm (until_us) WHERE spent_us IS NULL"
 
-/* Of the heads that members sign. */
-#define SCHEMA_4(INTEGER, BYTES) ""
+/* What the vault's members have signed, and restores: the newest one's time bounds the launches whose first
+ * use may be a second one; `lost` says which heads it gave up. */
+#define SCHEMA_4(INTEGER, BYTES)                                                                             \
+	"CREATE TABLE signer (member TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL, public_key " BYTES     \
+	" NOT NULL);"                                                                                        \
+	"CREATE TABLE checkpoint (member TEXT NOT NULL, node TEXT NOT NULL, seq " INTEGER " NOT NULL,"       \
+	" hash " BYTES " NOT NULL, time_us " INTEGER " NOT NULL, seals " INTEGER " NOT NULL,"                \
+	" signature " BYTES " NOT NULL, PRIMARY KEY (member, node, seq));"                                   \
+	"CREATE TABLE restored (seq " INTEGER " NOT NULL PRIMARY KEY, time_us " INTEGER                      \
+	" NOT NULL, since_us " INTEGER " NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL);"              \
+	"CREATE TABLE lost (restored " INTEGER " NOT NULL, member TEXT NOT NULL, seq " INTEGER               \
+	" NOT NULL, hash " BYTES " NOT NULL, time_us " INTEGER " NOT NULL, PRIMARY KEY (restored, member))"
 
 /* How far a release came, and who else has asked for it; a fleet by its launches; what the longest window
  * that a policy may state has made moot. */
@@ -77,10 +88,10 @@ static const struct {
 	MIGRATION(SCHEMA_1, "the tables"),
 	MIGRATION(SCHEMA_2, "how many first uses a rule has had within an hour"),
 	MIGRATION(SCHEMA_3, "what a batch need not read again"),
-	MIGRATION(SCHEMA_4, "the heads that members have signed"),
+	MIGRATION(SCHEMA_4, "what the members have signed, and restores"),
 	MIGRATION(SCHEMA_5, "how far releases came, and the ledger by launches"),
 };
-enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]) };
+enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]), TELL_SECONDS = 10 };
 
 /* INTEGER PRIMARY KEY in SQLite, since that is the row's own number. */
 static const char *const count_tables[] = {
@@ -103,6 +114,45 @@ static bool version_read(struct sql *sql, bool marks, long long *version)
 	return query_end(query);
 }
 
+/* One step, and how long it has been at work. */
+struct running {
+	const struct migrating *migrating;
+	long long number;
+	time_t began, told;
+};
+
+static void tell(const struct running *running, const char *how)
+{
+	const struct migrating *migrating = running->migrating;
+	char text[200];
+
+	snprintf(text, sizeof(text), "migration %lld of %d, %s: %s", running->number, NEWEST,
+		migrations[running->number - 1].what, how);
+	if (migrating->told)
+		migrating->told(migrating->context, text);
+}
+
+static time_t clock_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static void still_running(void *context)
+{
+	struct running *running = context;
+	time_t now = clock_seconds();
+	char how[60];
+
+	if (now - running->told < TELL_SECONDS)
+		return;
+	running->told = now;
+	snprintf(how, sizeof(how), "still at work after %lld s", (long long)(now - running->began));
+	tell(running, how);
+}
+
 static bool number_insert(struct sql *sql, long long number)
 {
 	struct query *query = sql_query(sql, "INSERT INTO migration (number) VALUES ($1)");
@@ -112,35 +162,30 @@ static bool number_insert(struct sql *sql, long long number)
 }
 
 /* Whoever is second finds it done: the version is looked at again behind the write lock. */
-static bool migration_apply(struct sql *sql, enum dialect dialect, long long number)
+static bool migration_apply(struct sql *sql, const struct migrating *migrating, long long number)
 {
+	struct running running = { migrating, number, clock_seconds(), clock_seconds() };
 	long long version = 0;
 
-	if (number == 1 && (!sql_claim(sql) || !sql_run(sql, count_tables[dialect])))
+	if (number == 1 && (!sql_claim(sql) || !sql_run(sql, count_tables[migrating->dialect], NULL, NULL)))
 		return false;
 	if (!version_read(sql, false, &version))
 		return false;
 	if (version >= number)
 		return true;
-	return sql_run(sql, migrations[number - 1].scripts[dialect]) && number_insert(sql, number);
+	if (!sql_empty(sql))
+		tell(&running, "begun");
+	return sql_run(sql, migrations[number - 1].scripts[migrating->dialect], still_running, &running) &&
+	       number_insert(sql, number);
 }
 
-static bool migration_commit(struct sql *sql, enum dialect dialect, long long number)
+static bool migration_commit(struct sql *sql, const struct migrating *migrating, long long number)
 {
-	if (sql_begin(sql, SQL_WRITE) && migration_apply(sql, dialect, number) &&
+	if (sql_begin(sql, SQL_WRITE) && migration_apply(sql, migrating, number) &&
 		sql_commit(sql) == COMMITTED)
 		return true;
 	sql_rollback(sql);
 	return false;
-}
-
-static void tell(const struct migrating *migrating, long long number, long long from)
-{
-	char text[200];
-
-	snprintf(text, sizeof(text), "migration %lld of %d: %s", number, NEWEST, migrations[number - 1].what);
-	if (migrating->told && from > 0)
-		migrating->told(migrating->context, text);
 }
 
 bool migrations_run(struct sql *sql, const struct migrating *migrating, struct complaint *complaint)
@@ -163,14 +208,12 @@ bool migrations_run(struct sql *sql, const struct migrating *migrating, struct c
 			"store: its schema has version %lld, this program needs %d: start vouchsafed "
 			"of this version (or run `vouchsafe vault apply` while no vouchsafed runs) first",
 			from, NEWEST);
-	for (version = from + 1; version <= NEWEST; version++) {
-		tell(migrating, version, from);
-		if (!migration_commit(sql, migrating->dialect, version))
+	for (version = from + 1; version <= NEWEST; version++)
+		if (!migration_commit(sql, migrating, version))
 			return complain(complaint,
 				"store: migration %lld failed (%s): make room or mend the permissions, "
 				"then start again",
 				version, sql_error(sql));
-	}
 	return true;
 }
 
@@ -186,29 +229,29 @@ bool migrations_version(struct sql *sql, unsigned *version)
 
 /* ---- restoring */
 
-bool migrations_restore(struct sql *sql, enum dialect dialect, unsigned schema, struct complaint *complaint)
+bool migrations_restore(
+	struct sql *sql, const struct migrating *migrating, unsigned schema, struct complaint *complaint)
 {
 	bool done;
 
 	if (schema < 1 || schema > NEWEST)
 		return complain(complaint,
 			"store: the backup's schema has version %u, this program knows %d: restore it with "
-			"the "
-			"vouchsafe that made it, or a newer one",
+			"the vouchsafe that made it, or a newer one",
 			schema, NEWEST);
 	done = sql_begin(sql, SQL_WRITE);
 	for (unsigned number = 1; number <= schema && done; number++)
-		done = migration_apply(sql, dialect, number);
+		done = migration_apply(sql, migrating, number);
 	if (done && number_insert(sql, RESTORING) && sql_commit(sql) == COMMITTED)
 		return true;
 	sql_rollback(sql);
 	return complain(complaint, "store: its tables cannot be made (%s)", sql_error(sql));
 }
 
-bool migrations_restored(struct sql *sql, enum dialect dialect, struct complaint *complaint)
+bool migrations_restored(struct sql *sql, const struct migrating *migrating, struct complaint *complaint)
 {
 	for (long long number = 1; number <= NEWEST; number++)
-		if (!migration_commit(sql, dialect, number))
+		if (!migration_commit(sql, migrating, number))
 			return complain(
 				complaint, "store: migration %lld failed (%s)", number, sql_error(sql));
 	return true;

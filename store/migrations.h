@@ -9,7 +9,8 @@ enum dialect { DIALECT_SQLITE, DIALECT_POSTGRES };
 struct migrating {
 	enum dialect dialect;
 	bool may; /* otherwise the schema must be there already */
-	/* Told before each step on a database that holds something: it may last. May be NULL. */
+	/* Told before each step on a database that holds something, and every ten seconds of it. May be NULL.
+	 */
 	void (*told)(void *context, const char *text);
 	void *context;
 };
@@ -25,9 +26,9 @@ MUST_USE bool migrations_version(struct sql *, unsigned *version);
 /* ---- for restore.c: a database of an older version, that nobody can open before it is finished */
 
 /* Makes an empty database one of that version, marked as not finished; in one transaction. */
-MUST_USE bool migrations_restore(struct sql *, enum dialect, unsigned schema, struct complaint *);
+MUST_USE bool migrations_restore(struct sql *, const struct migrating *, unsigned schema, struct complaint *);
 /* Brings it up to this program's version; the mark stays. */
-MUST_USE bool migrations_restored(struct sql *, enum dialect, struct complaint *);
+MUST_USE bool migrations_restored(struct sql *, const struct migrating *, struct complaint *);
 /* Takes the mark away, within a transaction. */
 MUST_USE bool migrations_unmark(struct sql *);
 

@@ -6,6 +6,7 @@
  * is not a yes, every record of the batch is UNAVAILABLE and nobody has a grant. */
 #include "store/burn.h"
 #include "store/item.h"
+#include "verifier/encoding.h"
 #include "verifier/reasons.h"
 
 #include <stdio.h>
@@ -128,7 +129,7 @@ static void item_reset(struct item *item)
 	item->outcome = item->record->outcome;
 	item->reason = item->record->reason;
 	item->event = NULL;
-	item->alarm = false;
+	item->alarm = item->after_restore = false;
 	item->comment[0] = item->release_id[0] = '\0';
 	item->n_secrets = 0;
 	item->hashed = false;
@@ -220,6 +221,41 @@ static const char *item_comment(const struct item *item)
 	return item->outcome != OK ? item->reason.text : item->record->comment;
 }
 
+/* Might it have had its one use in the time that a restore lost? The ledger of that time is gone. */
+static bool is_of_lost_time(const struct store *store, const struct item *item)
+{
+	const struct claims *claims = item->record->claims;
+	long long launch_us = claims ? (long long)claims->facts.launch_time * 1000000 : 0;
+
+	return item->outcome == OK && item->grant && !grant_repeated(item->grant) &&
+	       store->restored_seq > 0 && launch_us < store->restored_us;
+}
+
+/* An alarm beside the grant. */
+static bool lost_time_event(struct store *store, struct head *head, struct item *item)
+{
+	const struct record *record = item->record;
+	char comment[200], when[TIMESTAMP_SIZE];
+	struct event event = { .event = "release.after-restore",
+		.time_us = record->now_us,
+		.outcome = outcome_name(OK),
+		.comment = comment,
+		.request_id = record->request_id,
+		.release_id = item->release_id,
+		.source = record->source,
+		.recipient_sha256 = record->recipient->sha256,
+		.rule = record->rule };
+
+	timestamp_encode(store->restored_us, when);
+	snprintf(comment, sizeof(comment),
+		"launched before the restore at %s (event %lld): it may have had a release in the time that "
+		"was "
+		"lost",
+		when, store->restored_seq);
+	event_assertion(&event, item);
+	return trail_append(store, head, &event);
+}
+
 static bool item_event(struct store *store, struct head *head, struct item *item)
 {
 	const struct record *record = item->record;
@@ -250,7 +286,10 @@ static bool item_event(struct store *store, struct head *head, struct item *item
 	event_assertion(&event, item);
 	if (record->kind == RECORD_ACKNOWLEDGE)
 		event_entry(&event, item->entry);
-	return trail_append(store, head, &event);
+	if (!trail_append(store, head, &event))
+		return false;
+	item->after_restore = is_of_lost_time(store, item); /* the trail's head brought the restore with it */
+	return !item->after_restore || lost_time_event(store, head, item);
 }
 
 /* By key, so that two nodes cannot wait for each other; within a key the earlier record comes first. */
@@ -317,6 +356,7 @@ static void item_settle(struct item *item)
 		snprintf(record->release_id, sizeof(record->release_id), "%s",
 			item->outcome == OK ? item->release_id : "");
 	record->grant = item->grant;
+	record->after_restore = item->after_restore;
 	item->grant = NULL;
 }
 
@@ -327,6 +367,7 @@ static void item_fail(struct item *item, const struct reason *reason)
 	item_reset(item);
 	record->outcome = UNAVAILABLE;
 	record->reason = *reason;
+	record->after_restore = false;
 	if (record->kind == RECORD_RELEASE)
 		record->release_id[0] = '\0';
 }

@@ -11,20 +11,27 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum dialect dialect_of(const struct store *store)
+static struct migrating migrating_of(const struct store *store)
 {
-	return store->path ? DIALECT_SQLITE : DIALECT_POSTGRES;
+	return (struct migrating){ .dialect = store->path ? DIALECT_SQLITE : DIALECT_POSTGRES,
+		.may = true,
+		.told = store->settings.told,
+		.context = store->settings.context };
 }
 
 struct store *restore_begin(
 	const struct store_settings *settings, unsigned schema, struct complaint *complaint)
 {
 	struct store_settings restoring = *settings;
+	struct migrating migrating;
 	struct store *store;
 
 	restoring.use = STORE_RESTORE;
 	store = store_open(&restoring, complaint);
-	if (store && migrations_restore(store->sql, dialect_of(store), schema, complaint))
+	if (!store)
+		return NULL;
+	migrating = migrating_of(store);
+	if (migrations_restore(store->sql, &migrating, schema, complaint))
 		return store;
 	store_close(store);
 	return NULL;
@@ -53,10 +60,11 @@ static enum outcome finish_body(struct store *store, struct head *head, void *co
 enum outcome restore_finish(
 	struct store *store, const struct restored *restored, long long *events, struct reason *reason)
 {
+	struct migrating migrating = migrating_of(store);
 	struct complaint complaint;
 	enum outcome outcome;
 
-	if (!migrations_restored(store->sql, dialect_of(store), &complaint))
+	if (!migrations_restored(store->sql, &migrating, &complaint))
 		return unavailable(reason, REASON_STORE, "%s", complaint.text);
 	outcome = audit_verify(store, events, reason);
 	if (outcome != OK)

@@ -76,6 +76,9 @@ struct record {
 	enum outcome outcome;
 	struct reason reason;
 	struct grant *grant; /* out, only where OK: taken by the caller */
+	/* out: a first use by an instance that was launched before the database was restored: it may have had
+	 * one in the time that was lost. `release.after-restore` stands in the trail beside the grant. */
+	bool after_restore;
 };
 
 enum { STORE_BATCH_MAX = 512 };

@@ -1,5 +1,6 @@
 /* Reads a member's answers. Must never take one for another's, nor a byte behind its fields. */
 #include "vault/answer.h"
+#include "verifier/encoding.h"
 
 #include <string.h>
 
@@ -15,7 +16,7 @@ bool answer_error(const struct frame *answer, enum frame_error *error, char text
 {
 	struct frame_reader reader = answer_read(answer, FRAME_ERROR);
 
-	*error = frame_take_number(&reader, ERROR_REQUEST, ERROR_BUSY);
+	*error = frame_take_number(&reader, ERROR_REQUEST, ERROR_STATE);
 	frame_take_text(&reader, text, ANSWER_TEXT_SIZE);
 	if (frame_finished(&reader))
 		return true;
@@ -31,27 +32,82 @@ bool answer_plain(const struct frame *answer, enum frame_type type)
 	return frame_finished(&reader);
 }
 
-/* One field and nothing else. */
-static bool one_field(
-	const struct frame *answer, enum frame_type type, size_t min, size_t max, struct bytes *bytes)
+bool answer_node_key(const struct frame *answer, struct bytes *key)
 {
-	struct frame_reader reader = answer_read(answer, type);
+	struct frame_reader reader = answer_read(answer, FRAME_KEY_BYTES);
 
-	*bytes = frame_take_bytes(&reader, min, max);
+	*key = frame_take_bytes(&reader, DATA_KEY_BYTES, DATA_KEY_BYTES);
 	if (frame_finished(&reader))
 		return true;
-	*bytes = (struct bytes){ NULL, 0 };
+	*key = (struct bytes){ NULL, 0 };
 	return false;
 }
 
-bool answer_node_key(const struct frame *answer, struct bytes *key)
+bool answer_sealed(const struct frame *answer, const char *release_id, struct bytes *der)
 {
-	return one_field(answer, FRAME_KEY_BYTES, DATA_KEY_BYTES, DATA_KEY_BYTES, key);
+	struct frame_reader reader = answer_read(answer, FRAME_SEALED);
+	char id[UUID_SIZE];
+
+	frame_take_text(&reader, id, sizeof(id));
+	*der = frame_take_bytes(&reader, 1, FRAME_MAX);
+	if (frame_finished(&reader) && strcmp(id, release_id) == 0)
+		return true;
+	*der = (struct bytes){ NULL, 0 };
+	return false;
 }
 
-bool answer_sealed(const struct frame *answer, struct bytes *der)
+bool answer_signed(const struct frame *answer, long long *seals, unsigned char signature[SIGNATURE_BYTES])
 {
-	return one_field(answer, FRAME_SEALED, 1, FRAME_MAX, der);
+	struct frame_reader reader = answer_read(answer, FRAME_SIGNED);
+
+	*seals = frame_take_long(&reader, 0, INT64_MAX);
+	frame_take_copy(&reader, signature, SIGNATURE_BYTES);
+	if (frame_finished(&reader))
+		return true;
+	*seals = 0;
+	memset(signature, 0, SIGNATURE_BYTES);
+	return false;
+}
+
+bool answer_behind(const struct frame *answer, struct signed_head *last)
+{
+	struct frame_reader reader = answer_read(answer, FRAME_BEHIND);
+
+	frame_take_head(&reader, last, false);
+	if (frame_finished(&reader))
+		return true;
+	*last = (struct signed_head){ 0 };
+	return false;
+}
+
+bool answer_last(const struct frame *answer, enum last *last, struct signed_head *head)
+{
+	static const struct signed_head none;
+	struct frame_reader reader = answer_read(answer, FRAME_LAST_IS);
+
+	*last = frame_take_number(&reader, LAST_NONE, LAST_UNREADABLE);
+	frame_take_head(&reader, head, true);
+	if (frame_finished(&reader) && (*last == LAST_SIGNED) == (head->seq > 0) &&
+		(head->seq > 0 || memcmp(head, &none, sizeof(none)) == 0))
+		return true;
+	*last = LAST_NONE;
+	*head = none;
+	return false;
+}
+
+bool answer_signer(const struct frame *answer, struct signer *signer, bool *generated)
+{
+	struct frame_reader reader = answer_read(answer, FRAME_SIGNER_FOUND);
+
+	*signer = (struct signer){ 0 };
+	frame_take_text(&reader, signer->key_id, sizeof(signer->key_id));
+	frame_take_copy(&reader, signer->public_key, sizeof(signer->public_key));
+	*generated = frame_take_number(&reader, 0, 1) == 1;
+	if (frame_finished(&reader) && strlen(signer->key_id) == KEY_ID_SIZE - 1)
+		return true;
+	*signer = (struct signer){ 0 };
+	*generated = false;
+	return false;
 }
 
 /* A name, and whether what it names was made just now. */

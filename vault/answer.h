@@ -13,14 +13,23 @@ MUST_USE bool answer_error(const struct frame *, enum frame_error *, char text[A
 MUST_USE bool answer_plain(const struct frame *, enum frame_type);
 /* DATA_KEY_BYTES bytes. */
 MUST_USE bool answer_node_key(const struct frame *, struct bytes *key);
-/* 1 or more bytes of DER. */
-MUST_USE bool answer_sealed(const struct frame *, struct bytes *der);
+/* Of that release, and no other; 1 or more bytes of DER. */
+MUST_USE bool answer_sealed(const struct frame *, const char *release_id, struct bytes *der);
+
+/* How often it has sealed, and its signature of what it was asked to sign. */
+MUST_USE bool answer_signed(const struct frame *, long long *seals, unsigned char signature[SIGNATURE_BYTES]);
+/* It has signed a newer head already, or another one of the same seq. */
+MUST_USE bool answer_behind(const struct frame *, struct signed_head *last);
+/* The head is zeros but for LAST_SIGNED. */
+MUST_USE bool answer_last(const struct frame *, enum last *, struct signed_head *);
 
 /* ---- to set-up */
 
 MUST_USE bool answer_token(const struct frame *, char serial[SERIAL_SIZE], bool *initialised);
 MUST_USE bool answer_key(const struct frame *, char key_id[KEY_ID_SIZE], bool *generated);
 MUST_USE bool answer_iv(const struct frame *, enum iv_mode *);
+
+MUST_USE bool answer_signer(const struct frame *, struct signer *, bool *generated);
 
 struct answer_envelope {
 	unsigned char nonce[NONCE_BYTES];

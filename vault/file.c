@@ -12,7 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MAX = 64 * 1024, DEADLINE_DEFAULT = 500, POLL_DEFAULT = 60 * 1000, HOUR = 3600 * 1000 };
+enum {
+	FILE_MAX = 64 * 1024,
+	DEADLINE_DEFAULT = 500,
+	POLL_DEFAULT = 60 * 1000,
+	CHECKPOINT_DEFAULT = 60 * 1000,
+	HOUR = 3600 * 1000
+};
+#define STATE_DEFAULT "/var/lib/vouchsafe-vault"
 
 /* The whole file, owned by the caller; NULL with the complaint. */
 static unsigned char *file_bytes(const char *path, size_t *length, struct complaint *complaint)
@@ -163,6 +170,15 @@ static bool read_duration(const struct member *root, const char *name, long long
 	return member.value == NULL || member_duration(&member, min, HOUR, to, complaint);
 }
 
+static bool read_state(
+	const struct member *root, const char *folder, struct vault_file *to, struct complaint *complaint)
+{
+	if (member_of(root, "state").value != NULL)
+		return read_path(root, "state", folder, to->state, sizeof(to->state), complaint);
+	memcpy(to->state, STATE_DEFAULT, sizeof(STATE_DEFAULT));
+	return true;
+}
+
 static bool read_members(
 	const struct member *root, const char *folder, struct vault_file *to, struct complaint *complaint)
 {
@@ -184,7 +200,8 @@ static bool read_members(
 
 bool vault_file_load(const char *path, struct vault_file *to, struct complaint *complaint)
 {
-	static const char *const names[] = { "vault", "deadline", "poll", "members", NULL };
+	static const char *const names[] = { "vault", "deadline", "poll", "checkpoint", "state", "members",
+		NULL };
 	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
 	struct jsonfile *file = NULL;
@@ -208,7 +225,8 @@ bool vault_file_load(const char *path, struct vault_file *to, struct complaint *
 	if (!member_object(&root, names, complaint) || !read_id(&root, to->id, complaint) ||
 		!read_duration(&root, "deadline", 10, DEADLINE_DEFAULT, &to->deadline_ms, complaint) ||
 		!read_duration(&root, "poll", 10, POLL_DEFAULT, &to->poll_ms, complaint) ||
-		!read_members(&root, folder, to, complaint))
+		!read_duration(&root, "checkpoint", 10, CHECKPOINT_DEFAULT, &to->checkpoint_ms, complaint) ||
+		!read_state(&root, folder, to, complaint) || !read_members(&root, folder, to, complaint))
 		goto out;
 	loaded = true;
 out:

@@ -17,6 +17,8 @@ struct vault_file_member {
 struct vault_file {
 	char id[37]; /* UUID */
 	long long deadline_ms, poll_ms;
+	long long checkpoint_ms; /* how often the trail's head is signed while it moves */
+	char state[PATH_MAX]; /* folder of what the members have signed */
 	unsigned n_members; /* this version: 1 */
 	struct vault_file_member members[MEMBERS_MAX];
 };

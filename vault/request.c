@@ -57,12 +57,27 @@ static bool kind_fits(enum frame_type type, const char *kind)
 	return strcmp(kind, type == FRAME_NODE_KEY ? "node" : "canary") == 0;
 }
 
+/* The two requests that open no envelope. */
+static bool head_request(const struct frame *frame, struct request *request, struct complaint *complaint)
+{
+	struct frame_reader reader = frame_read(frame);
+
+	if (frame->type == FRAME_CHECKPOINT) {
+		frame_take_text(&reader, request->pin.token_serial, sizeof(request->pin.token_serial));
+		frame_take_text(&reader, request->pin.key_id, sizeof(request->pin.key_id));
+		frame_take_head(&reader, &request->head, false);
+	}
+	return frame_finished(&reader) || complain(complaint, "a malformed request");
+}
+
 bool request_read(const struct frame *frame, struct request *request, struct complaint *complaint)
 {
 	struct frame_reader reader = frame_read(frame);
 
 	memset(request, 0, sizeof(*request));
 	request->type = frame->type;
+	if (frame->type == FRAME_CHECKPOINT || frame->type == FRAME_LAST)
+		return head_request(frame, request, complaint);
 	if (frame->type != FRAME_CANARY && frame->type != FRAME_NODE_KEY && frame->type != FRAME_SEAL)
 		return complain(complaint, "a serving member does not know this request");
 	pin_take(&reader, &request->pin);

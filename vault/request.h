@@ -19,6 +19,8 @@ struct item {
 struct request {
 	enum frame_type type;
 	struct member_pin pin; /* serial, generation, key id, IV mode */
+	/* FRAME_CHECKPOINT; its pin has the token's serial and this key's id alone */
+	struct signed_head head;
 	/* FRAME_SEAL */
 	char release_id[UUID_SIZE];
 	char instance_id[INSTANCE_ID_SIZE];
@@ -29,8 +31,9 @@ struct request {
 	struct item items[SEAL_ITEMS_MAX];
 };
 
-/* FRAME_CANARY, FRAME_NODE_KEY, FRAME_SEAL; anything else is none. A seal names only kinds that are for
- * release, the other two only their own kind. False with the reason, which repeats nothing of the input. */
+/* FRAME_CANARY, FRAME_NODE_KEY, FRAME_SEAL, FRAME_CHECKPOINT, FRAME_LAST; anything else is none. A seal names
+ * only kinds that are for release, the other two only their own kind. False with the reason, which repeats
+ * nothing of the input. */
 MUST_USE bool request_read(const struct frame *, struct request *, struct complaint *);
 
 /* What set-up's requests hold too. */

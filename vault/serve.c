@@ -6,6 +6,7 @@
 #include "vault/log.h"
 #include "vault/payload.h"
 #include "vault/pin.h"
+#include "vault/sign.h"
 #include "vault/wrap.h"
 #include "verifier/encoding.h"
 
@@ -15,13 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void answer_error(struct frame *answer, enum frame_error error, const char *text)
-{
-	frame_start(answer, FRAME_ERROR);
-	frame_put_number(answer, error);
-	frame_put_text(answer, text);
-}
 
 /* ---- the token */
 
@@ -59,6 +53,8 @@ bool service_start(struct service *service, const struct vault_file *file,
 	pthread_mutex_init(&service->lock, NULL);
 	if (!cms_seal_ready())
 		return complain(complaint, "OpenSSL does not seal: memory is out");
+	if (!sign_start(service, complaint))
+		return false;
 	service->token = token_load(self->module, complaint);
 	if (service->token == NULL)
 		return false;
@@ -196,7 +192,7 @@ static enum opened open_item(struct worker *worker, const struct member_pin *pin
 /* Makes the error's answer; false where the process should end. */
 static bool not_opened(enum opened opened, const struct complaint *why, struct frame *answer)
 {
-	answer_error(answer, opened == ENVELOPE_BAD ? ERROR_REQUEST : ERROR_TOKEN, why->text);
+	frame_start_error(answer, opened == ENVELOPE_BAD ? ERROR_REQUEST : ERROR_TOKEN, why->text);
 	return opened != TOKEN_DEAD;
 }
 
@@ -284,7 +280,7 @@ static void log_seal(struct service *service, const struct request *request)
 	if (EVP_Digest(request->recipient.data, request->recipient.length, digest, NULL, EVP_sha256(),
 		    NULL) == 1)
 		hex_encode((struct bytes){ digest, sizeof(digest) }, hash);
-	snprintf(count, sizeof(count), "%lu", atomic_fetch_add(&service->seals, 1) + 1);
+	snprintf(count, sizeof(count), "%lld", atomic_fetch_add(&service->seals, 1) + 1);
 	log_line(LOG_INFO, "sealed", "member", service->self->name, "release_id", request->release_id,
 		"secrets", secrets, "recipient", hash, "count", count, NULL);
 }
@@ -316,6 +312,7 @@ static bool serve_seal(struct worker *worker, const struct request *request, str
 		return not_opened(opened, &why, answer);
 	log_seal(worker->service, request);
 	frame_start(answer, FRAME_SEALED);
+	frame_put_text(answer, request->release_id);
 	frame_put_bytes(answer, (struct bytes){ der, length });
 	OPENSSL_free(der);
 	return true;
@@ -327,7 +324,7 @@ bool serve(struct worker *worker, const struct frame *frame, struct frame *answe
 	struct complaint why = { "" };
 
 	if (!request_read(frame, &request, &why)) {
-		answer_error(answer, ERROR_REQUEST, why.text);
+		frame_start_error(answer, ERROR_REQUEST, why.text);
 		return true;
 	}
 	switch (request.type) {
@@ -335,6 +332,12 @@ bool serve(struct worker *worker, const struct frame *frame, struct frame *answe
 		return serve_canary(worker, frame, &request, answer);
 	case FRAME_NODE_KEY:
 		return serve_node_key(worker, &request, answer);
+	case FRAME_CHECKPOINT:
+		serve_checkpoint(worker, &request, answer);
+		return true;
+	case FRAME_LAST:
+		serve_last(worker->service, answer);
+		return true;
 	default:
 		return serve_seal(worker, &request, answer);
 	}

@@ -1,6 +1,7 @@
 #ifndef VAULT_SERVE_H
 #define VAULT_SERVE_H
-/* The three requests of a serving member: prove the canary, hand out the node key, seal a grant. */
+/* The requests of a serving member: prove the canary, hand out the node key, seal a grant; and of sign.h:
+ * sign a checkpoint, tell the last head. */
 #include "vault/file.h"
 #include "vault/request.h"
 #include "vault/token.h"
@@ -17,7 +18,10 @@ struct service {
 	struct frame canary; /* one that opened: what proves later whether the token or an envelope is bad */
 	bool has_canary;
 	bool pin_refused;
-	_Atomic unsigned long seals; /* since this process started */
+	bool state_refused; /* what it has signed cannot be read */
+	/* from the vault's beginning; a process that was killed took those behind its last checkpoint along
+	 */
+	_Atomic long long seals;
 };
 
 /* Opens the token and logs in, once. False with the mend; pin_refused says whether it was the PIN. */

@@ -1,178 +1,11 @@
 /* Setting up a vault and storing secrets, for the command line: it starts a member process of its own and
  * keeps in the store what that hands back. Must never see a plaintext, a PIN or a data key. */
-#include "vault/answer.h"
-#include "vault/setup.h"
+#include "vault/setup_child.h"
 #include "verifier/reasons.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-enum { STEP_SECONDS = 60, END_SECONDS = 5, FREE_DESCRIPTORS = 16 };
-
-extern char **environ;
-
-/* A member process of our own. */
-struct child {
-	pid_t pid; /* 0: none */
-	int socket;
-};
-
-static void say(const struct setup *setup, const char *member, const char *format, ...) PRINTF_LIKE(3, 4);
-static void say(const struct setup *setup, const char *member, const char *format, ...)
-{
-	char what[400], line[500];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(what, sizeof(what), format, arguments);
-	va_end(arguments);
-	snprintf(line, sizeof(line), "%s: %s", member, what);
-	if (setup->said != NULL)
-		setup->said(setup->context, line);
-}
-
-/* ---- the process */
-
-/* 0, 1, 2, the socket, the input: nothing else of ours reaches it. Both come in above the numbers they get.
- */
-static int spawn(const struct setup *setup, const char *member, int socket, int input, pid_t *pid)
-{
-	char *arguments[] = { (char *)setup->program, (char *)"--setup", (char *)"3", (char *)"--member",
-		(char *)member, (char *)"--vault", (char *)setup->vault_path, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, usual;
-	int error;
-
-	sigemptyset(&none);
-	sigemptyset(&usual);
-	sigaddset(&usual, SIGPIPE);
-	error = posix_spawn_file_actions_init(&actions);
-	if (error != 0)
-		return error;
-	error = posix_spawnattr_init(&attributes);
-	if (error != 0)
-		goto out;
-	if ((error = posix_spawnattr_setsigmask(&attributes, &none)) == 0 &&
-		(error = posix_spawnattr_setsigdefault(&attributes, &usual)) == 0 &&
-		(error = posix_spawnattr_setflags(
-			 &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) == 0 &&
-		(error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
-		(error = posix_spawn_file_actions_adddup2(&actions, socket, SETUP_SOCKET)) == 0 &&
-		(input < 0 ||
-			(error = posix_spawn_file_actions_adddup2(&actions, input, SETUP_INPUT)) == 0) &&
-		(error = posix_spawn_file_actions_addclosefrom_np(
-			 &actions, input < 0 ? SETUP_INPUT : SETUP_INPUT + 1)) == 0)
-		error = posix_spawn(pid, setup->program, &actions, &attributes, arguments, environ);
-	posix_spawnattr_destroy(&attributes);
-out:
-	posix_spawn_file_actions_destroy(&actions);
-	return error;
-}
-
-/* An error's sentence becomes the complaint. */
-static bool answer_is(
-	const struct frame *answer, enum frame_type expected, const char *member, struct complaint *complaint)
-{
-	char text[ANSWER_TEXT_SIZE];
-	enum frame_error error;
-
-	if (answer->type == expected &&
-		((expected != FRAME_DONE && expected != FRAME_INPUT_READ) || answer_plain(answer, expected)))
-		return true;
-	return complain(complaint, "%s: %s", member,
-		answer_error(answer, &error, text) ? text : "its process answers with nonsense");
-}
-
-/* Waits for one frame; 0 seconds: for as long as the process lives. */
-static bool child_hear(struct child *child, const char *member, unsigned seconds, enum frame_type expected,
-	struct frame *answer, struct complaint *complaint)
-{
-	enum frame_result result = frame_receive(
-		child->socket, answer, seconds == 0 ? 0 : frame_clock() + seconds * 1000000000LL);
-
-	if (result != FRAME_OK)
-		return complain(complaint, "%s: the process that was started for it: %s", member,
-			frame_result_text(result));
-	if (answer_is(answer, expected, member, complaint))
-		return true;
-	frame_clear(answer);
-	return false;
-}
-
-/* Sends the request, which it clears, and waits for the answer. */
-static bool child_ask(struct child *child, const char *member, struct frame *request,
-	enum frame_type expected, struct frame *answer, struct complaint *complaint)
-{
-	enum frame_result result = frame_send(
-		child->socket, request, frame_clock() + STEP_SECONDS * 1000000000LL);
-
-	frame_clear(request);
-	if (result != FRAME_OK)
-		return complain(complaint, "%s: the process that was started for it: %s", member,
-			frame_result_text(result));
-	return child_hear(child, member, STEP_SECONDS, expected, answer, complaint);
-}
-
-/* Closing the socket ends it; if not, it is killed. */
-static void child_end(struct child *child)
-{
-	struct pollfd ended = { .events = POLLIN };
-
-	if (child->pid == 0)
-		return;
-	close(child->socket);
-	ended.fd = pidfd_open(child->pid, 0);
-	if (ended.fd < 0 || poll(&ended, 1, END_SECONDS * 1000) != 1)
-		kill(child->pid, SIGKILL);
-	if (ended.fd >= 0)
-		close(ended.fd);
-	while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	child->pid = 0;
-}
-
-static bool child_start(struct child *child, const struct setup *setup, const char *member, int input,
-	struct complaint *complaint)
-{
-	int pair[2], far = -1, far_input = -1, error;
-	struct frame here;
-
-	*child = (struct child){ .socket = -1 };
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-		return complain(complaint, "no socket for a member process: %s", strerror(errno));
-	far = fcntl(pair[1], F_DUPFD_CLOEXEC, FREE_DESCRIPTORS);
-	far_input = input < 0 ? -1 : fcntl(input, F_DUPFD_CLOEXEC, FREE_DESCRIPTORS);
-	error = far < 0 || (input >= 0 && far_input < 0) ? errno
-							 : spawn(setup, member, far, far_input, &child->pid);
-	if (far >= 0)
-		close(far);
-	if (far_input >= 0)
-		close(far_input);
-	close(pair[1]);
-	child->socket = pair[0];
-	if (error != 0) {
-		close(pair[0]);
-		child->pid = 0;
-		return complain(complaint, "%s cannot be started: %s", setup->program, strerror(error));
-	}
-	if (!child_hear(child, member, STEP_SECONDS, FRAME_DONE, &here, complaint)) {
-		child_end(child);
-		return false;
-	}
-	frame_clear(&here);
-	return true;
-}
 
 /* ---- one step each */
 
@@ -198,10 +31,10 @@ static bool step_token(
 	       complain(complaint, "%s: a malformed answer", step->member->name);
 	frame_clear(&answer);
 	if (done && initialised)
-		say(step->setup, step->member->name, "token %s initialised, serial %s", step->member->token,
-			pin->token_serial);
+		setup_say(step->setup, step->member->name, "token %s initialised, serial %s",
+			step->member->token, pin->token_serial);
 	else if (done && may_initialise)
-		say(step->setup, step->member->name, "token %s found, serial %s", step->member->token,
+		setup_say(step->setup, step->member->name, "token %s found, serial %s", step->member->token,
 			pin->token_serial);
 	return done;
 }
@@ -221,8 +54,8 @@ static bool step_key(const struct step *step, struct member_pin *pin, struct com
 	       complain(complaint, "%s: a malformed answer", step->member->name);
 	frame_clear(&answer);
 	if (done && !was_pinned)
-		say(step->setup, step->member->name, "key-encryption key %s %s, generation %u", pin->key_id,
-			generated ? "generated" : "found", pin->generation);
+		setup_say(step->setup, step->member->name, "key-encryption key %s %s, generation %u",
+			pin->key_id, generated ? "generated" : "found", pin->generation);
 	return done;
 }
 
@@ -238,8 +71,42 @@ static bool step_iv(const struct step *step, struct member_pin *pin, struct comp
 	       complain(complaint, "%s: a malformed answer", step->member->name);
 	frame_clear(&answer);
 	if (done)
-		say(step->setup, step->member->name, "%s (found by experiment)", iv_mode_text(pin->iv_mode));
+		setup_say(step->setup, step->member->name, "%s (found by experiment)",
+			iv_mode_text(pin->iv_mode));
 	return done;
+}
+
+/* The key pair for checkpoints: the pinned one, or one that is made and pinned now. */
+static bool step_signer(const struct step *step, struct complaint *complaint)
+{
+	const char *member = step->member->name;
+	struct signer pinned, found;
+	struct frame request, answer;
+	struct reason reason;
+	enum outcome outcome = store_signer_get(step->setup->store, member, &pinned, &reason);
+	bool generated, taken;
+
+	if (outcome != OK && (outcome != REFUSED || strcmp(reason.code, REASON_NOT_FOUND) != 0))
+		return complain(complaint, "%s", reason.text);
+	frame_start(&request, FRAME_SETUP_SIGNER);
+	frame_put_text(&request, outcome == OK ? pinned.key_id : "");
+	if (!child_ask(step->child, member, &request, FRAME_SIGNER_FOUND, &answer, complaint))
+		return false;
+	taken = answer_signer(&answer, &found, &generated);
+	frame_clear(&answer);
+	if (!taken)
+		return complain(complaint, "%s: a malformed answer", member);
+	if (outcome == OK)
+		return memcmp(found.public_key, pinned.public_key, sizeof(found.public_key)) == 0 ||
+		       complain(complaint, "%s: the public key of %s is not the one that was pinned", member,
+			       found.key_id);
+	snprintf(found.member, sizeof(found.member), "%s", member);
+	if (store_signer_put(step->setup->store, &found, step->setup->actor, &reason) != OK)
+		return complain(
+			complaint, "%s: its key for checkpoints cannot be pinned: %s", member, reason.text);
+	setup_say(step->setup, member, "key for checkpoints %s %s", found.key_id,
+		generated ? "generated" : "found");
+	return true;
 }
 
 static bool text_copy(char *to, size_t size, const char *text)
@@ -345,7 +212,7 @@ static bool step_own(
 		complain(complaint, "%s", reason.text);
 	}
 	if (done)
-		say(step->setup, pin->member, "%s %s", name, there ? "opens" : "stored");
+		setup_say(step->setup, pin->member, "%s %s", name, there ? "opens" : "stored");
 	envelope_clear(&envelope);
 	return done;
 }
@@ -420,11 +287,13 @@ static bool member_apply(
 	if (pinned) {
 		if (!step_token(&step, &pin, false, complaint) || !step_key(&step, &pin, complaint))
 			goto out;
-		say(setup, member->name, "token %s and its key are those that were pinned", member->token);
+		setup_say(setup, member->name, "token %s and its key are those that were pinned",
+			member->token);
 	} else if (!member_pin_make(&step, &pin, complaint)) {
 		goto out;
 	}
-	done = step_own(&step, &pin, "canary", complaint) && step_own(&step, &pin, "node", complaint);
+	done = step_signer(&step, complaint) && step_own(&step, &pin, "canary", complaint) &&
+	       step_own(&step, &pin, "node", complaint);
 out:
 	child_end(&child);
 	return done;
@@ -440,8 +309,7 @@ bool vault_apply(const struct setup *setup, struct complaint *complaint)
 
 /* ---- status */
 
-/* A started process whose token and key are the pinned ones. */
-static bool member_start(const struct setup *setup, const struct vault_file_member *member, int input,
+bool member_start(const struct setup *setup, const struct vault_file_member *member, int input,
 	struct child *child, struct member_pin *pin, struct complaint *complaint)
 {
 	const struct step step = { setup, member, child };
@@ -479,9 +347,9 @@ static bool member_status(
 	}
 	child_end(&child);
 	if (well)
-		say(setup, member->name, "token %s (serial %s), key %s, generation %u, %s: canary opens",
-			member->token, pin.token_serial, pin.key_id, pin.generation,
-			iv_mode_text(pin.iv_mode));
+		setup_say(setup, member->name,
+			"token %s (serial %s), key %s, generation %u, %s: canary opens", member->token,
+			pin.token_serial, pin.key_id, pin.generation, iv_mode_text(pin.iv_mode));
 	return well;
 }
 

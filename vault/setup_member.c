@@ -2,8 +2,10 @@
  * is random bytes made here, and leaves only as an envelope. Must never answer with a plaintext. */
 #include "vault/setup_member.h"
 #include "vault/envelope_crypto.h"
+#include "vault/head.h"
 #include "vault/log.h"
 #include "vault/request.h"
+#include "vault/sign.h"
 #include "vault/token.h"
 #include "vault/wrap.h"
 
@@ -161,6 +163,101 @@ static bool on_iv(struct setup_member *setup, struct frame_reader *reader, struc
 	frame_start(answer, FRAME_IV_FOUND);
 	frame_put_number(answer, mode);
 	return true;
+}
+
+/* ---- what it signs */
+
+static bool on_signer(struct setup_member *setup, struct frame_reader *reader, struct frame *answer,
+	struct complaint *complaint)
+{
+	char key_id[KEY_ID_SIZE], label[SIGNER_LABEL_SIZE];
+	unsigned char spki[TOKEN_PUBLIC_BYTES];
+	bool generated = false;
+
+	frame_take_text(reader, key_id, sizeof(key_id));
+	if (!frame_finished(reader) || setup->generation == 0)
+		return complain(complaint, "a malformed request");
+	signer_label(setup->file, label);
+	if (key_id[0] != '\0') {
+		if (!token_signer_choose(setup->session, key_id, label, complaint))
+			return false;
+	} else if (!token_signer_of_label(setup->session, label, key_id)) {
+		/* none that an interrupted set-up left behind */
+		if (!token_signer_generate(setup->session, label, key_id, complaint))
+			return false;
+		generated = true;
+	}
+	if (!token_signer_public(setup->session, spki, complaint))
+		return false;
+	frame_start(answer, FRAME_SIGNER_FOUND);
+	frame_put_text(answer, key_id);
+	frame_put_bytes(answer, (struct bytes){ spki, sizeof(spki) });
+	frame_put_number(answer, generated);
+	return true;
+}
+
+static bool on_last(struct setup_member *setup, struct frame_reader *reader, struct frame *answer,
+	struct complaint *complaint)
+{
+	static const enum last lasts[] = {
+		[HEAD_NONE] = LAST_NONE, [HEAD_FOUND] = LAST_SIGNED, [HEAD_UNREADABLE] = LAST_UNREADABLE
+	};
+	struct head_folder folder;
+	struct head_state state;
+	enum head_found found;
+
+	if (!frame_finished(reader) || setup->generation == 0)
+		return complain(complaint, "a malformed request");
+	if (!head_open(&folder, setup->file->state, setup->file->id, setup->self->name, complaint))
+		return false;
+	found = head_load(&folder, &state, complaint);
+	head_close(&folder);
+	frame_start(answer, FRAME_LAST_IS);
+	frame_put_number(answer, lasts[found]);
+	frame_put_head(answer, &state.head);
+	return true;
+}
+
+/* The new head first among what it remembers, the one that it gives up behind it. */
+static void head_accept(
+	struct head_state *state, enum head_found found, const struct signed_head *head, long long now_us)
+{
+	unsigned kept = state->n_former < HEAD_FORMER_MAX ? state->n_former : HEAD_FORMER_MAX - 1;
+
+	memmove(&state->former[1], &state->former[0], kept * sizeof(state->former[0]));
+	state->former[0] = (struct head_former){ .accepted_us = now_us };
+	if (found == HEAD_FOUND)
+		state->former[0].head = state->head;
+	state->n_former = kept + 1;
+	state->head = *head;
+}
+
+static bool on_accept(struct setup_member *setup, struct frame_reader *reader, struct frame *answer,
+	struct complaint *complaint)
+{
+	struct head_folder folder;
+	struct head_state state;
+	struct signed_head head;
+	enum head_found found;
+	long long now_us;
+	bool accepted;
+
+	frame_take_head(reader, &head, false);
+	now_us = frame_take_long(reader, 0, HEAD_TIME_MAX);
+	if (!frame_finished(reader) || setup->generation == 0)
+		return complain(complaint, "a malformed request");
+	if (!head_open(&folder, setup->file->state, setup->file->id, setup->self->name, complaint))
+		return false;
+	found = head_load(&folder, &state, complaint);
+	accepted = found != HEAD_UNREADABLE || head_set_aside(&folder, complaint);
+	if (accepted) {
+		head_accept(&state, found, &head, now_us);
+		accepted = head_store(&folder, &state, complaint);
+	}
+	head_close(&folder);
+	if (accepted)
+		frame_start(answer, FRAME_DONE);
+	return accepted;
 }
 
 /* ---- envelopes */
@@ -352,6 +449,12 @@ static handler *handler_of(enum frame_type type)
 		return on_put;
 	case FRAME_SETUP_PROVE:
 		return on_prove;
+	case FRAME_SETUP_SIGNER:
+		return on_signer;
+	case FRAME_SETUP_LAST:
+		return on_last;
+	case FRAME_SETUP_ACCEPT:
+		return on_accept;
 	default:
 		return NULL;
 	}
@@ -369,9 +472,7 @@ static bool say_error(int socket, const char *why)
 {
 	struct frame frame;
 
-	frame_start(&frame, FRAME_ERROR);
-	frame_put_number(&frame, ERROR_REQUEST);
-	frame_put_text(&frame, why);
+	frame_start_error(&frame, ERROR_REQUEST, why);
 	return say(socket, &frame);
 }
 

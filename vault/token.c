@@ -195,7 +195,7 @@ static CK_RV session_start(struct token_session *session)
 
 	if (rv != CKR_OK)
 		session->handle = 0;
-	session->key = 0;
+	session->key = session->signer = 0;
 	return rv;
 }
 

@@ -46,4 +46,22 @@ bool token_key_of_label(struct token_session *, const char *label, char key_id[K
 MUST_USE bool token_key_generate(
 	struct token_session *, const char *label, char key_id[KEY_ID_SIZE], struct complaint *);
 
+/* ---- the key pair that signs checkpoints: ECDSA on P-256, generated in the token, never extractable */
+
+enum { TOKEN_PUBLIC_BYTES = 91, TOKEN_SIGNATURE_BYTES = 64 };
+
+/* Chooses the private key of that id and label; as token_key_choose. */
+MUST_USE bool token_signer_choose(
+	struct token_session *, const char *key_id, const char *label, struct complaint *);
+/* As token_key_of_label and token_key_generate. */
+bool token_signer_of_label(struct token_session *, const char *label, char key_id[KEY_ID_SIZE]);
+MUST_USE bool token_signer_generate(
+	struct token_session *, const char *label, char key_id[KEY_ID_SIZE], struct complaint *);
+/* The chosen one's public key: SubjectPublicKeyInfo, DER. */
+MUST_USE bool token_signer_public(
+	struct token_session *, unsigned char spki[TOKEN_PUBLIC_BYTES], struct complaint *);
+/* Signs a SHA-256 with the chosen key: r and s, 32 bytes each. */
+MUST_USE bool token_sign(struct token_session *, const unsigned char digest[32],
+	unsigned char signature[TOKEN_SIGNATURE_BYTES], struct complaint *);
+
 #endif

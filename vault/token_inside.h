@@ -24,7 +24,13 @@ struct token_session {
 	CK_SESSION_HANDLE handle;
 	CK_OBJECT_HANDLE key; /* 0: none chosen */
 	char key_id[KEY_ID_SIZE];
+	CK_OBJECT_HANDLE signer; /* 0: none chosen */
+	char signer_id[KEY_ID_SIZE];
 };
+
+/* Looks for the one object that fits the template; *n how many there are (counted up to 2). */
+CK_RV token_find_object(
+	struct token_session *, CK_ATTRIBUTE *, CK_ULONG attributes, CK_OBJECT_HANDLE *, CK_ULONG *n);
 
 /* "C_Login: CKR_PIN_INCORRECT" as a complaint's words; static storage or the thread's own. */
 const char *token_code(CK_RV);

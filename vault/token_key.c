@@ -9,9 +9,8 @@
 
 enum { KEY_ID_BYTES = (KEY_ID_SIZE - 1) / 2, KEY_BYTES = 32 };
 
-/* Exactly one secret key that fits the template; *n how many there are (counted up to 2). */
-static CK_RV find_key(struct token_session *session, CK_ATTRIBUTE *template, CK_ULONG attributes,
-	CK_OBJECT_HANDLE *key, CK_ULONG *n)
+CK_RV token_find_object(struct token_session *session, CK_ATTRIBUTE *template, CK_ULONG attributes,
+	CK_OBJECT_HANDLE *object, CK_ULONG *n)
 {
 	CK_OBJECT_HANDLE found[2] = { 0, 0 };
 	CK_RV rv = session->p11->C_FindObjectsInit(session->handle, template, attributes);
@@ -21,7 +20,7 @@ static CK_RV find_key(struct token_session *session, CK_ATTRIBUTE *template, CK_
 		return rv;
 	rv = session->p11->C_FindObjects(session->handle, found, 2, n);
 	session->p11->C_FindObjectsFinal(session->handle);
-	*key = found[0];
+	*object = found[0];
 	return rv;
 }
 
@@ -60,7 +59,7 @@ bool token_key_choose(struct token_session *session, const char *key_id, struct 
 		return true;
 	if (!hex_decode(key_id, id, sizeof(id)))
 		return complain(complaint, "a key id is %d lower-case hexadecimal digits", KEY_ID_SIZE - 1);
-	rv = find_key(session, template, 2, &key, &n);
+	rv = token_find_object(session, template, 2, &key, &n);
 	if (rv != CKR_OK)
 		return complain(complaint, "the token does not look for its key: %s", token_code(rv));
 	if (n != 1)
@@ -87,7 +86,8 @@ bool token_key_of_label(struct token_session *session, const char *label, char k
 	CK_OBJECT_HANDLE key = 0;
 	CK_ULONG n = 0;
 
-	if (find_key(session, template, 2, &key, &n) != CKR_OK || n != 1 || !key_is_ours(session, key))
+	if (token_find_object(session, template, 2, &key, &n) != CKR_OK || n != 1 ||
+		!key_is_ours(session, key))
 		return false;
 	if (session->p11->C_GetAttributeValue(session->handle, key, &wanted, 1) != CKR_OK ||
 		wanted.ulValueLen != sizeof(id))

@@ -138,8 +138,9 @@ class Stack:
         self.base.chmod(0o755)
         self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs = (
             self.base / name for name in ("bin", "etc", "vault", "state", "run", "keys", "log"))
+        self.signed = self.vault / "signed"  # what the members have signed
         for folder in (self.bin, self.etc, self.vault, self.state, self.run_dir, self.keys, self.logs,
-                       self.base / "agent", self.base / "out"):
+                       self.signed, self.base / "agent", self.base / "out"):
             folder.mkdir()
         for program in ("vouchsafed", "vouchsafe-vault", "vouchsafe-agent", "vouchsafe"):
             shutil.copy((programs or {}).get(program, pathlib.Path(build) / program), self.bin)
@@ -182,11 +183,7 @@ class Stack:
         self.write_config()
         (self.etc / "certificates").mkdir()
         self._write("certificates/%s.pem" % REGION, self.sim.certificate(REGION))
-        self._write("vault.json", json.dumps({
-            "vault": "5b0c7f0e-6c1e-4a53-9d53-0b6f5d1a7c11", "deadline": self.vault_deadline, "poll": "2s",
-            "members": [{"name": "hsm-a", "module": MODULE, "token": "vouchsafe-a",
-                         "socket": str(self.run_dir / "hsm-a.sock"), "pin_file": str(self.vault / "hsm-a.pin"),
-                         "so_pin_file": str(self.vault / "hsm-a.so-pin"), "standby": False, "init": "if-blank"}]}))
+        self.write_vault()
         (self.vault / "tokens").mkdir()
         self._write("softhsm2.conf", "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
                     % self.vault)
@@ -236,6 +233,14 @@ class Stack:
     def write_config(self, **changes):
         self._write("vouchsafe.json", json.dumps({**self.config, **changes}, indent=2))
 
+    def write_vault(self, name="vault.json", socket="hsm-a", signed=None, **changes):
+        self._write(name, json.dumps({
+            "vault": "5b0c7f0e-6c1e-4a53-9d53-0b6f5d1a7c11", "deadline": self.vault_deadline, "poll": "2s",
+            "state": str(signed or self.signed), **changes,
+            "members": [{"name": "hsm-a", "module": MODULE, "token": "vouchsafe-a",
+                         "socket": str(self.run_dir / (socket + ".sock")), "pin_file": str(self.vault / "hsm-a.pin"),
+                         "so_pin_file": str(self.vault / "hsm-a.so-pin"), "standby": False, "init": "if-blank"}]}))
+
     def set_up_vault(self):
         """vault apply and the three secrets."""
         self.cli("vault", "apply")
@@ -267,11 +272,14 @@ class Stack:
         return process
 
     def start_member(self, *more):
-        allowed = SERVER_UID if self.root else os.geteuid()
-        self.member = self._start("member", MEMBER_UID, self.member_under + [
-            str(self.bin / "vouchsafe-vault"), "--member", "hsm-a", "--vault", str(self.etc / "vault.json"),
-            "--allow-user", str(allowed), *more])
+        self.member = self._start_member("member", "vault.json", *more)
         return self.member
+
+    def _start_member(self, name, vault, *more):
+        allowed = SERVER_UID if self.root else os.geteuid()
+        return self._start(name, MEMBER_UID, self.member_under + [
+            str(self.bin / "vouchsafe-vault"), "--member", "hsm-a", "--vault", str(self.etc / vault),
+            "--allow-user", str(allowed), *more])
 
     def server_environment(self):
         own = {"AWS_ACCESS_KEY_ID": self.account["access_key_id"],
@@ -307,18 +315,34 @@ class Stack:
         return wait_for("listening server", both)
 
     def copy_store(self, name):
-        """A store of its own for start_node: the same vault and secrets, and from then on another truth. No server
-        may run."""
+        """A store of its own for start_node: the same vault and secrets, and from then on another truth, with a member's
+        memory that begins there. No server may run."""
+        signed = self.vault / ("signed-" + name)
+        shutil.copytree(self.signed, signed, dirs_exist_ok=True)
+        if self.root:
+            self._own(signed, MEMBER_UID)
+        for path in self.state.glob(name + ".db*"):
+            path.unlink()  # the log of an earlier one would be taken for this one's
         for path in self.state.glob("vouchsafe.db*"):
             copy = shutil.copy(path, self.state / path.name.replace("vouchsafe", name))
             shutil.copystat(path, copy)
             if self.root:
                 os.chown(copy, SERVER_UID, SERVER_UID)
 
+    def _start_node_member(self, name):
+        vault = "vault-%s.json" % name
+        if not (self.etc / vault).exists():  # else it serves already
+            self.write_vault(vault, socket=name, signed=self.vault / ("signed-" + name))
+            self._start_member("member-" + name, vault)
+
     def start_node(self, name, **changes):
-        """A server beside start_server's, on a store that copy_store has made, unless the changes to the configuration
-        name one; (process, {"api": port, "ops": port})."""
-        process, ports = self.begin_node(name, **{"store": "sqlite:%s/%s.db" % (self.state, name), **changes})
+        """A server beside start_server's, on a store that copy_store has made, with a member process of its own whose
+        memory begins with that store, unless the changes to the configuration name a store; (process, {"api": port,
+        "ops": port})."""
+        if "store" not in changes:
+            self._start_node_member(name)
+            changes.update(store="sqlite:%s/%s.db" % (self.state, name), vault="vault-%s.json" % name)
+        process, ports = self.begin_node(name, **changes)
         return process, ports()
 
     def begin_node(self, name, under=(), **changes):

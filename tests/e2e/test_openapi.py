@@ -323,6 +323,7 @@ def test_overloaded():
 def test_the_trail():
     """Every kind of event that this stack can make."""
     instance, cold = STACK.launch(), STACK.launch(image="ami-0fffffffffffffff0")
+    before_restore = STACK.launch()
     STACK.granted(instance, KEYS[0])
     STACK.release(instance, KEYS[1])
     STACK.release(cold, KEYS[1])
@@ -338,7 +339,10 @@ def test_the_trail():
     STACK.put("short-lived", "opaque", "x")
     STACK.cli("secret", "remove", "short-lived", "--version", "1")
     STACK.stop(STACK.server)  # then the denials that were not events of their own become one
+    (STACK.signed / "hsm-a.head").unlink()
+    STACK.cli("restore", "--accept", "--reason", "the member's state is lost")
     STACK.start_server()
+    STACK.granted(before_restore, KEYS[0])
     events, query = [], "/v1/audit/events?order=ascending&limit=7"
     page = check("queryEvents", 200, ops("GET", query))
     while "next_cursor" in page:

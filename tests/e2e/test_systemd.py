@@ -220,6 +220,7 @@ class Installed(Stack):
         file = json.loads((self.etc / "vault.json").read_text())
         file["members"][0].update(socket="/run/vouchsafe-vault/hsm-a.sock", pin_file=str(vault / "hsm-a.pin"),
                                   so_pin_file=str(vault / "hsm-a.so-pin"))
+        del file["state"]  # it is where the unit says
         self._write("vault.json", json.dumps(file))
         self._write("softhsm2.conf", (self.etc / "softhsm2.conf").read_text().replace(str(self.vault), str(vault)))
         self._write("aws.env", "".join("%s=%s\n" % pair for pair in self.server_environment().items()))

@@ -53,7 +53,7 @@ static void set_up(void)
 }
 
 static const char *const tables[] = { "event", "word", "find", "ledger", "rearm", "secret", "envelope",
-	"wrap", "member", "shelf" };
+	"wrap", "member", "shelf", "signer", "checkpoint", "restored", "lost" };
 
 /* So many rows, and then none. */
 static unsigned long long rows_drop(void)

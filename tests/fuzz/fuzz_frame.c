@@ -56,6 +56,19 @@ static void seal_put(struct frame *made, const struct request *request)
 	frame_put_number(made, request->n_items);
 }
 
+static void head_request(struct frame *made, const struct request *request)
+{
+	if (request->type == FRAME_LAST)
+		return;
+	printable(request->pin.token_serial);
+	printable(request->pin.key_id);
+	MUST_HOLD(request->head.seq >= 1 && request->head.time_us >= 0 &&
+		  request->head.time_us <= HEAD_TIME_MAX);
+	frame_put_text(made, request->pin.token_serial);
+	frame_put_text(made, request->pin.key_id);
+	frame_put_head(made, &request->head);
+}
+
 static void as_request(const struct frame *frame)
 {
 	struct complaint complaint = { "" };
@@ -67,6 +80,11 @@ static void as_request(const struct frame *frame)
 		return;
 	}
 	frame_start(&made, request.type);
+	if (request.type == FRAME_CHECKPOINT || request.type == FRAME_LAST) {
+		head_request(&made, &request);
+		same(&made, frame);
+		return;
+	}
 	frame_put_pin(&made, &request.pin);
 	if (request.type == FRAME_SEAL)
 		seal_put(&made, &request);
@@ -106,24 +124,69 @@ static bool answers_to_setup(const struct frame *frame, struct frame *made)
 	return true;
 }
 
+/* Whose answer it says that it is. */
+static const char *id_first(const struct frame *frame, char id[UUID_SIZE])
+{
+	struct frame_reader reader = frame_read(frame);
+
+	frame_take_text(&reader, id, UUID_SIZE);
+	return id;
+}
+
+static bool answers_about_heads(const struct frame *frame, struct frame *made)
+{
+	unsigned char signature[SIGNATURE_BYTES];
+	struct signed_head head;
+	struct signer signer;
+	enum last last;
+	long long seals;
+	bool flag;
+
+	if (answer_signed(frame, &seals, signature)) {
+		MUST_HOLD(seals >= 0);
+		frame_put_long(made, seals);
+		frame_put_bytes(made, (struct bytes){ signature, sizeof(signature) });
+	} else if (answer_behind(frame, &head)) {
+		MUST_HOLD(head.seq >= 1);
+		frame_put_head(made, &head);
+	} else if (answer_last(frame, &last, &head)) {
+		MUST_HOLD((last == LAST_SIGNED) == (head.seq > 0));
+		frame_put_number(made, last);
+		frame_put_head(made, &head);
+	} else if (answer_signer(frame, &signer, &flag)) {
+		printable(signer.key_id);
+		frame_put_text(made, signer.key_id);
+		frame_put_bytes(made, (struct bytes){ signer.public_key, sizeof(signer.public_key) });
+		frame_put_number(made, flag);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void as_answer(const struct frame *frame)
 {
 	char text[ANSWER_TEXT_SIZE];
 	enum frame_error error;
+	char id[UUID_SIZE];
 	struct bytes bytes;
 	struct frame made;
 
 	frame_start(&made, frame->type);
 	if (answer_error(frame, &error, text)) {
-		MUST_HOLD(error >= ERROR_REQUEST && error <= ERROR_BUSY);
+		MUST_HOLD(error >= ERROR_REQUEST && error <= ERROR_STATE);
 		printable(text);
 		frame_put_number(&made, error);
 		frame_put_text(&made, text);
-	} else if (answer_node_key(frame, &bytes) || answer_sealed(frame, &bytes)) {
+	} else if (answer_node_key(frame, &bytes)) {
+		MUST_HOLD(bytes.length == DATA_KEY_BYTES);
+		frame_put_bytes(&made, bytes);
+	} else if (answer_sealed(frame, id_first(frame, id), &bytes)) {
 		MUST_HOLD(bytes.length > 0);
+		frame_put_text(&made, id);
 		frame_put_bytes(&made, bytes);
 	} else if (!answer_plain(frame, FRAME_DONE) && !answer_plain(frame, FRAME_INPUT_READ) &&
-		   !answers_to_setup(frame, &made)) {
+		   !answers_to_setup(frame, &made) && !answers_about_heads(frame, &made)) {
 		frame_clear(&made);
 		return;
 	}
@@ -157,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST_HOLD(frame.failed && !frame.data);
 		return 0;
 	}
-	MUST_HOLD(frame.length >= FRAME_HEAD && frame.length <= size && data[0] == 1);
+	MUST_HOLD(frame.length >= FRAME_HEAD && frame.length <= size && data[0] == 2);
 	MUST_HOLD(frame.type >= FRAME_CANARY && frame.type < FRAME_TYPES_END && frame.type == data[1]);
 	MUST_HOLD(memcmp(frame.data + FRAME_HEAD, data + FRAME_HEAD, frame.length - FRAME_HEAD) == 0);
 	as_request(&frame);

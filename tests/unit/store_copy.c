@@ -2,6 +2,7 @@
  * none of it can be used before it is whole, and bytes of another form are refused. */
 #include "store/copy.h"
 #include "store/copy_tables.h"
+#include "store/heads.h"
 #include "store/restore.h"
 #include "tests/unit/store_fixture.h"
 
@@ -23,9 +24,20 @@ static void something_of_everything(struct store *store)
 		"0123456789abcdef", 1, "00112233445566778899aabbccddeeff", IV_HOST };
 	const struct rearm rearm = { ACCOUNT, REGION, "i-00000000000000001", "a reason", "operator:x", T0,
 		T0 + MINUTE, NULL };
+	static const struct signer signer = { .member = "hsm-a",
+		.key_id = "00112233445566778899aabbccddeeff" };
+	static const struct checkpoint checkpoint = { .member = "hsm-a",
+		.head = { 3, { 7 }, 1767225600000000LL } };
+	static const struct lost_head lost = { "hsm-a", { 99, { 8 }, 1767225600000000LL } };
+	const struct restore accepted = { "operator:x", "a test", &lost, 1, T0 };
 	char id[RELEASE_ID_SIZE];
+	struct signed_head head;
 	struct reason reason;
+	bool again;
 
+	assert_int_equal(store_signer_put(store, &signer, "operator:x", &reason), OK);
+	assert_int_equal(store_checkpoint_put(store, &checkpoint, &reason), OK);
+	assert_int_equal(store_restore(store, &accepted, &head, &again, &reason), OK);
 	assert_int_equal(store_member_put(store, &pin, "operator:x", &reason), OK);
 	for (unsigned i = 1; i < 50; i++)
 		assert_int_equal(release_at(store, i, 1, T0, id), OK);
@@ -375,7 +387,8 @@ static void emptied(const struct scenes *scenes)
 {
 	tamper(&scenes->to, "DELETE FROM event; DELETE FROM word; DELETE FROM find; DELETE FROM ledger;"
 			    "DELETE FROM rearm; DELETE FROM secret; DELETE FROM envelope; DELETE FROM wrap;"
-			    "DELETE FROM member; DELETE FROM shelf");
+			    "DELETE FROM member; DELETE FROM shelf; DELETE FROM signer;"
+			    "DELETE FROM checkpoint; DELETE FROM restored; DELETE FROM lost");
 }
 
 /* Bytes of the form changed, ends cut: refused, or another value in a column; never a crash. */
@@ -410,7 +423,8 @@ static void other_forms_are_refused(void **state)
 				"DELETE FROM event; DELETE FROM word; DELETE FROM find; DELETE FROM ledger;"
 				"DELETE FROM rearm; DELETE FROM secret; DELETE FROM envelope; DELETE FROM "
 				"wrap;"
-				"DELETE FROM member; DELETE FROM shelf");
+				"DELETE FROM member; DELETE FROM shelf; DELETE FROM signer;"
+				"DELETE FROM checkpoint; DELETE FROM restored; DELETE FROM lost");
 		copy[i] ^= 0x81;
 	}
 	copy[scenes->length] = 'T';

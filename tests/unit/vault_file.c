@@ -44,6 +44,15 @@ static void good_files_are_read(void **state)
 	assert_true(loads(HEAD "\"members\": [{\"name\": \"a\", " REST "}]}", &complaint));
 	assert_int_equal(file.deadline_ms, 500);
 	assert_int_equal(file.poll_ms, 60000);
+	assert_int_equal(file.checkpoint_ms, 60000);
+	assert_string_equal(file.state, "/var/lib/vouchsafe-vault");
+	assert_true(loads(HEAD
+		"\"checkpoint\": \"2s\", \"state\": \"signed\", \"members\": [{\"name\": \"a\", " REST "}]}",
+		&complaint));
+	assert_int_equal(file.checkpoint_ms, 2000);
+	snprintf(path, sizeof(path), "%s/signed", place.folder);
+	assert_string_equal(file.state, path);
+	assert_true(loads(HEAD "\"members\": [{\"name\": \"a\", " REST "}]}", &complaint));
 	assert_false(file.members[0].init_if_blank);
 	assert_string_equal(file.members[0].so_pin_file, "");
 }
@@ -57,6 +66,10 @@ static void bad_files_are_refused_at_their_place(void **state)
 		{ "{}", ":1:1", "vault" },
 		{ HEAD "\"members\": [{\"name\": \"a\", " REST "}, {\"name\": \"b\", " REST "}]}",
 			":2:", "one member" },
+		{ HEAD "\"state\": \"\", \"members\": [{\"name\": \"a\", " REST "}]}", ":2:", "state" },
+		{ HEAD "\"state\": 1, \"members\": [{\"name\": \"a\", " REST "}]}", ":2:", "state" },
+		{ HEAD "\"checkpoint\": \"1ms\", \"members\": [{\"name\": \"a\", " REST "}]}",
+			":2:", "checkpoint" },
 		{ HEAD "\"members\": [{\"name\": \"a\",\n\"standby\": true, " REST "}]}", ":3:", "standby" },
 		{ HEAD "\"members\": [{\"name\": \"a\",\n\"standby\": 1, " REST "}]}", ":3:", "standby" },
 		{ HEAD "\"members\": [{\"name\": \"a\",\n\"init\": \"always\", " REST "}]}",

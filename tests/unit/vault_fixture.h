@@ -56,7 +56,8 @@ SHARED void vault_write(const struct place *place, const char *more)
 	char text[1024];
 
 	snprintf(text, sizeof(text),
-		"{ \"vault\": \"" VAULT_ID "\", %s\n  \"members\": [ { \"name\": \"" MEMBER
+		"{ \"vault\": \"" VAULT_ID
+		"\", \"state\": \"state\", %s\n  \"members\": [ { \"name\": \"" MEMBER
 		"\", \"module\": \"" SOFTHSM "\",\n    \"token\": \"" TOKEN
 		"\", \"socket\": \"hsm-a.sock\", \"pin_file\": \"pin\",\n"
 		"    \"so_pin_file\": \"so-pin\", \"init\": \"if-blank\" } ] }\n",
@@ -77,6 +78,9 @@ SHARED void place_make(struct place *place)
 	snprintf(place->store, sizeof(place->store), "sqlite:%s/store.db", place->folder);
 	snprintf(path, sizeof(path), "%s/tokens", place->folder);
 	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/state", place->folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/tokens", place->folder);
 	snprintf(text, sizeof(text),
 		"directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", path);
 	snprintf(path, sizeof(path), "%s/softhsm2.conf", place->folder);

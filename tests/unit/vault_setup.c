@@ -3,6 +3,7 @@
 #include "store/store.h"
 #include "tests/unit/vault_fixture.h"
 #include "vault/frame.h"
+#include "vault/head.h"
 #include "vault/setup.h"
 #include "vault/token_inside.h"
 
@@ -150,6 +151,7 @@ static void a_blank_token_becomes_a_vault(void **state)
 	must_say("hsm-a: token vouchsafe-a initialised");
 	must_say("generated, generation 1");
 	must_say("hsm-a: IV made by the host (found by experiment)");
+	must_say("hsm-a: key for checkpoints");
 	must_say("hsm-a: canary stored");
 	must_say("hsm-a: node stored");
 	pin = pin_in(store);
@@ -202,6 +204,184 @@ static void half_way_states_are_taken_up(void **state)
 	store_close(first);
 	store_close(second);
 	store_close(third);
+}
+
+static struct signer signer_in(struct store *store)
+{
+	struct signer signer;
+	struct reason reason;
+
+	assert_int_equal(store_signer_get(store, MEMBER, &signer, &reason), OK);
+	return signer;
+}
+
+/* A vault of a version that made no such key; a key that was made, and not pinned; one that is another's. */
+static void the_key_for_checkpoints_is_added(void **state)
+{
+	struct store *first = store_at("a.db"), *second = store_at("b.db"), *third = store_at("c.db");
+	struct signer signer, found;
+	struct member_pin pin;
+	struct reason reason;
+
+	(void)state;
+	must_apply(first);
+	signer = signer_in(first);
+	pin = pin_in(first);
+	assert_int_equal(strlen(signer.key_id), 32);
+	must_apply(first);
+	assert_null(strstr(lines, "checkpoints"));
+	assert_int_equal(store_member_put(second, &pin, "operator:test", &reason), OK);
+	must_apply(second);
+	must_say("key for checkpoints");
+	must_say("found");
+	found = signer_in(second);
+	assert_memory_equal(&found, &signer, sizeof(found));
+	assert_int_equal(store_member_put(third, &pin, "operator:test", &reason), OK);
+	signer.public_key[90] ^= 1;
+	assert_int_equal(store_signer_put(third, &signer, "operator:test", &reason), OK);
+	must_refuse(third, "is not the one that was pinned");
+	store_close(first);
+	store_close(second);
+	store_close(third);
+}
+
+/* ---- restore --accept */
+
+static void head_write_by_hand(long long seq, unsigned char first)
+{
+	struct head_state head = { .head = { .seq = seq, .hash = { first }, .time_us = 1767225600000000LL },
+		.seals = 9 };
+	struct complaint complaint = { "" };
+	struct head_folder folder;
+
+	assert_true(head_open(&folder, file->state, VAULT_ID, MEMBER, &complaint));
+	assert_true(head_store(&folder, &head, &complaint));
+	head_close(&folder);
+}
+
+static struct head_state head_by_hand(void)
+{
+	struct complaint complaint = { "" };
+	struct head_folder folder;
+	struct head_state head;
+
+	assert_true(head_open(&folder, file->state, VAULT_ID, MEMBER, &complaint));
+	assert_int_equal(head_load(&folder, &head, &complaint), HEAD_FOUND);
+	head_close(&folder);
+	return head;
+}
+
+static bool accepts(struct store *store, struct complaint *complaint)
+{
+	const struct setup setup = setup_with(store);
+
+	*complaint = (struct complaint){ "" };
+	return vault_restore_accept(&setup, "disk lost", complaint);
+}
+
+static void must_accept(struct store *store)
+{
+	struct complaint complaint;
+	struct signed_head newest;
+	struct head_state head;
+	struct reason reason;
+	bool stands;
+
+	if (!accepts(store, &complaint))
+		fail_msg("%s", complaint.text);
+	head = head_by_hand();
+	assert_int_equal(store_head_stands(store, &head.head, &stands, &newest, &reason), OK);
+	assert_true(stands);
+	assert_false(accepts(store, &complaint));
+	assert_non_null(strstr(complaint.text, "nothing to accept"));
+}
+
+static void an_older_store_is_accepted(void **state)
+{
+	struct store *store = store_at("a.db");
+	struct complaint complaint;
+	struct head_state head;
+	struct signed_head stands;
+	char path[128];
+
+	(void)state;
+	assert_false(accepts(store, &complaint));
+	assert_non_null(strstr(complaint.text, "vault apply"));
+	must_apply(store);
+	assert_false(
+		accepts(store, &complaint)); /* it has signed nothing, and the store holds no signature */
+	assert_non_null(strstr(complaint.text, "nothing to accept"));
+	store_head_seen(store, &stands);
+	head_write_by_hand(4000, 1);
+	must_accept(store);
+	head = head_by_hand();
+	assert_int_equal(head.head.seq, stands.seq + 1);
+	assert_int_equal(head.n_former, 1);
+	assert_int_equal(head.former[0].head.seq, 4000);
+	assert_int_equal(head.seals, 9);
+	/* another event of a seq that the store has */
+	head_write_by_hand(1, 0xee);
+	must_accept(store);
+	/* one that cannot be read is kept aside */
+	snprintf(path, sizeof(path), "%s/state/" MEMBER ".head", place.folder);
+	text_write(path, "vouchsafe", 0600);
+	must_accept(store);
+	head = head_by_hand();
+	assert_int_equal(head.former[0].head.seq, 0);
+	strcat(path, ".unreadable");
+	assert_int_equal(access(path, F_OK), 0);
+	store_close(store);
+}
+
+static void a_state_that_was_removed_is_accepted(void **state)
+{
+	struct store *store = store_at("a.db");
+	struct checkpoint checkpoint = { .member = MEMBER, .seals = 1 };
+	struct complaint complaint;
+	struct reason reason;
+	char path[128];
+
+	(void)state;
+	must_apply(store);
+	store_head_seen(store, &checkpoint.head);
+	checkpoint.head.time_us = 1767225600000000LL;
+	assert_int_equal(store_checkpoint_put(store, &checkpoint, &reason), OK);
+	must_accept(store); /* the store holds its signature: it has signed something */
+	/* and an older state is put back in its place */
+	store_head_seen(store, &checkpoint.head);
+	assert_int_equal(store_checkpoint_put(store, &checkpoint, &reason), OK);
+	head_write_by_hand(1, 0);
+	must_accept(store);
+	/* no folder: said, with the mend */
+	snprintf(path, sizeof(path), "rm -r %s/state", place.folder);
+	assert_int_equal(system(path), 0);
+	assert_false(accepts(store, &complaint));
+	assert_non_null(strstr(complaint.text, "install -d"));
+	store_close(store);
+}
+
+/* The event was written, and the member was not told. */
+static void an_interrupted_restore_goes_on(void **state)
+{
+	struct store *store = store_at("a.db");
+	struct lost_head lost = { .member = MEMBER,
+		.head = { .seq = 4000, .hash = { 1 }, .time_us = 1767225600000000LL } };
+	struct restore restore = { .actor = "operator:test",
+		.reason = "disk lost",
+		.lost = &lost,
+		.n_lost = 1,
+		.now_us = 1767225600000000LL };
+	struct signed_head head;
+	struct reason reason;
+	bool again;
+
+	(void)state;
+	must_apply(store);
+	head_write_by_hand(4000, 1);
+	assert_int_equal(store_restore(store, &restore, &head, &again, &reason), OK);
+	must_accept(store);
+	assert_int_equal(head_by_hand().head.seq, head.seq); /* no second event */
+	store_close(store);
 }
 
 /* Set-up was cut short between C_InitToken and C_InitPIN. In a process of its own: the module is loaded. */
@@ -428,6 +608,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_blank_token_becomes_a_vault, begin, end),
 		cmocka_unit_test_setup_teardown(half_way_states_are_taken_up, begin, end),
+		cmocka_unit_test_setup_teardown(the_key_for_checkpoints_is_added, begin, end),
+		cmocka_unit_test_setup_teardown(an_older_store_is_accepted, begin, end),
+		cmocka_unit_test_setup_teardown(a_state_that_was_removed_is_accepted, begin, end),
+		cmocka_unit_test_setup_teardown(an_interrupted_restore_goes_on, begin, end),
 		cmocka_unit_test_setup_teardown(a_token_without_user_pin_is_taken_up, begin, end),
 		cmocka_unit_test_setup_teardown(blank_tokens_stay_blank_unless_told, begin, end),
 		cmocka_unit_test_setup_teardown(secrets_are_stored_as_versions, begin, end),
