@@ -511,11 +511,11 @@ static void serve(struct program *p)
 
 	while (!told_to_end(p, tick)) {
 		sealings_flush(&p->server);
+		expiry_look(&p->server);
 		since_summary += tick;
 		since_checkpoint += tick;
 		if (since_summary >= SUMMARY_MS) {
 			denials_summarise(&p->server, false);
-			expiry_look(&p->server);
 			since_summary = 0;
 		}
 		if (since_checkpoint >= interval && checkpoint_take(&p->server))

@@ -311,11 +311,32 @@ static long long earliest(const struct batch *batch)
 	return now_us;
 }
 
+/* The newest restore: who was launched before it may have had his first use in the time that is lost. */
+static struct query *restored_ask(struct store *store)
+{
+	struct query *query = sql_query(
+		store->sql, "SELECT seq, time_us FROM restored ORDER BY seq DESC LIMIT 1");
+
+	query_ask(query);
+	return query;
+}
+
+static bool restored_take(struct store *store, struct query *asked)
+{
+	store->restored_seq = store->restored_us = 0;
+	if (query_step(asked) == STEP_ROW) {
+		store->restored_seq = column_integer(asked, 0);
+		store->restored_us = column_integer(asked, 1);
+	}
+	return query_end(asked);
+}
+
 /* The first round trip: what is known, and what burns. False: the store failed, or it was stale. */
 static bool batch_burn(struct store *store, struct batch *batch)
 {
 	struct query *asked = shelf_ask(store);
 	struct query *open = rearm_ask_open(store, earliest(batch));
+	struct query *restored = restored_ask(store);
 	bool good = true;
 
 	for (size_t i = 0; i < batch->n && good; i++)
@@ -327,7 +348,7 @@ static bool batch_burn(struct store *store, struct batch *batch)
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_burn(store, batch->sorted[i]);
 	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql) &&
-	       rearms_spend(store, batch, open);
+	       restored_take(store, restored) && rearms_spend(store, batch, open);
 }
 
 static enum outcome batch_body(struct store *store, struct head *head, void *context, struct reason *reason)
