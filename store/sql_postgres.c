@@ -934,6 +934,15 @@ static struct pg *pg_new(enum sql_use use)
 	return pg;
 }
 
+/* What each host said: the last one alone may be a standby, that has nothing to do with it. */
+static void complaint_add(struct complaint *complaint, const char *host, const char *why)
+{
+	size_t used = strlen(complaint->text);
+
+	snprintf(complaint->text + used, sizeof(complaint->text) - used, "%s%s: %s",
+		used ? "; " : "store: ", host, why);
+}
+
 static struct sql *host_try(struct postgres *postgres, const PQconninfoOption *options, unsigned i,
 	bool alone, enum sql_use use, struct complaint *complaint)
 {
@@ -952,7 +961,7 @@ static struct sql *host_try(struct postgres *postgres, const PQconninfoOption *o
 		return &pg->base;
 	if (pg)
 		pg_close(&pg->base);
-	complain(complaint, "store: %s: %s", host.said, why.text);
+	complaint_add(complaint, host.said, why.text);
 	return NULL;
 }
 
@@ -969,6 +978,7 @@ struct sql *postgres_open(struct postgres *postgres, enum sql_use use, struct co
 		return NULL;
 	}
 	n = hosts_count(options);
+	complaint->text[0] = '\0';
 	for (unsigned tried = 0; !sql && tried < n; tried++) {
 		unsigned i = (postgres->host + tried) % n;
 

@@ -114,6 +114,18 @@ class Server:
             raise AssertionError("psql %s: %s" % (statements, done.stderr))
         return done.stdout.strip() if done.returncode == 0 else None
 
+    def session(self, statements, database=DATABASE):
+        """A psql that has run these, whose last one has a row, and stays in its session until its input is closed."""
+        command = [programs() / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.sockets, "-p", PORT, "-U", "postgres",
+                   "-d", database]
+        psql = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                env=environment())
+        psql.stdin.write(statements + "\n")
+        psql.stdin.flush()
+        if not psql.stdout.readline():
+            raise AssertionError("psql %s: ended with %s" % (statements, psql.wait(SECONDS)))
+        return psql
+
     def set(self, **settings):
         """Changes settings of the running server; None takes one back."""
         changes = ["ALTER SYSTEM %s" % ("RESET %s" % k if v is None else "SET %s = '%s'" % (k, v))
@@ -175,16 +187,23 @@ class Server:
         """All of it at once, as a machine that dies."""
         if not self.running():
             return
-        self.process.send_signal(signal.SIGSTOP)  # it starts nobody else meanwhile
-        family = self.everyone()
+        family = self._hold()
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(SECONDS)
         wait_for("end of PostgreSQL's processes", lambda: all(map(ended, family)), SECONDS)
 
+    def _hold(self):
+        """Stops it, the first process first, which starts nobody else meanwhile; all of them."""
+        if self.running():
+            self.process.send_signal(signal.SIGSTOP)
+        family = self.everyone()
+        self._send_all(signal.SIGSTOP, family)
+        return family
+
     def pause(self):
-        self._send_all(signal.SIGSTOP, self.everyone())
+        self._hold()
 
     def resume(self):
         self._send_all(signal.SIGCONT, reversed(self.everyone()))
@@ -208,9 +227,13 @@ class Server:
 
     def limit_files(self, size=None):
         """No file of it may grow beyond so many bytes: to PostgreSQL that is a full disk. None: any size again."""
-        for pid in self.everyone():
-            subprocess.run(self._as_owner("prlimit", "--pid", pid, "--fsize=%s:unlimited" % (size or "unlimited")),
-                           check=True, timeout=SECONDS)
+        family = self._hold()  # else it breaks down half-way
+        for pid in family:
+            done = subprocess.run(self._as_owner("prlimit", "--pid", pid, "--fsize=%s:unlimited" % (size or "unlimited")),
+                                  capture_output=True, text=True, timeout=SECONDS)
+            if done.returncode != 0 and pid in self.everyone():
+                raise AssertionError("prlimit: " + done.stderr)
+        self.resume()
 
     def tail(self, lines=12):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""

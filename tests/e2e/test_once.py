@@ -36,7 +36,7 @@ def whole(world):
     assert "one chain without a gap" in world.stack.cli("audit", "verify").stdout
 
 
-def test_ten_rounds_on_postgresql():
+def test_attack_26_30_31_33_ten_rounds_on_postgresql():
     with World(PLAIN) as world:
         play(world, faults.dealt(random.Random(7), 10))
         whole(world)
@@ -45,7 +45,7 @@ def test_ten_rounds_on_postgresql():
         assert cuts["commits"] > 100, cuts  # else nothing was ever cut where it matters
 
 
-def test_rounds_on_sqlite():
+def test_attack_30_33_rounds_on_sqlite():
     with World(PLAIN, engine="sqlite") as world:
         play(world, [None] * 3)
         whole(world)

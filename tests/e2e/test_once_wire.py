@@ -134,6 +134,27 @@ def test_refused_and_forgotten():
     equal(sql("SELECT 1"), (0, "1"))
 
 
+def test_a_stalled_server():
+    """Nothing of what it says comes, whatever the client goes on saying; then all of it."""
+    client = socket.create_connection(("127.0.0.1", WIRE.port), timeout=0.2)
+    with contextlib.closing(client):
+        user = b"user\0postgres\0\0"
+        client.sendall(struct.pack("!II", 8 + len(user), 3 << 16) + user)
+        wait_for("start of the session", lambda: client.recv(4096).endswith(b"I"))
+        WIRE.stall()
+        for _ in range(20):
+            client.sendall(message(b"Q", b"SELECT 4711\0"))
+            try:
+                raise AssertionError("a stalled wire says %s" % client.recv(1))
+            except TimeoutError:
+                client.settimeout(0.01)
+        WIRE.stall(False)
+        client.settimeout(postgres.SECONDS)
+        got = b""
+        while got.count(b"4711") < 20:
+            got += client.recv(4096)
+
+
 def test_the_others_pass_on():
     """Cut: only what stands then; an order is for one COMMIT."""
     WIRE.arm("before", nth=2)

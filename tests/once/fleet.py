@@ -1,8 +1,8 @@
 """Several nodes of one stack, on one store, behind one haproxy: each is started, killed, stopped, stepped and watched by
 itself. What ends is started again, as systemd would.
 
-The nodes run with the fault shim and the clock of their own in front (tests/fault/, tests/attacks/clock.c), so their
-programs are the plain build's."""
+The nodes run with the fault shim and a clock of their own in front (tests/fault/, tests/attacks/clock.c), which go with
+programs of the plain build, or without both."""
 import os
 import pathlib
 import shutil
@@ -36,14 +36,16 @@ class Node:
 
     def begin(self):
         """Starts it, without waiting."""
-        libraries = ":".join(str(self.fleet.stack.bin / name) for name in ("clock.so", "shim.so"))
-        under = ["env", "LD_PRELOAD=" + libraries, "VOUCHSAFE_CLOCK=%s" % self.clock,
-                 "VOUCHSAFE_FAULT_FILE=%s" % self.faults.path]
         self.faults.disarm()
         self.process, self._listening = self.fleet.stack.begin_node(
-            self.name, under, store=self.uri, listen=self.place, ops_listen=self.address + ":0",
+            self.name, self._under() if self.fleet.shims else (), store=self.uri, listen=self.place, ops_listen=self.address + ":0",
             trusted_proxies=TRUSTED, forwarded_by=MODE, **self.settings)
         self.began = time.monotonic()
+
+    def _under(self):
+        libraries = ":".join(str(self.fleet.stack.bin / name) for name in ("clock.so", "shim.so"))
+        return ["env", "LD_PRELOAD=" + libraries, "VOUCHSAFE_CLOCK=%s" % self.clock,
+                "VOUCHSAFE_FAULT_FILE=%s" % self.faults.path]
 
     def wait(self):
         self.ports = self._listening()
@@ -85,10 +87,11 @@ class Node:
 
 
 class Fleet:
-    """Nodes with these URIs of one and the same store, all started, and a haproxy that calls them up."""
+    """Nodes with these URIs of one and the same store, all started, and a haproxy that calls them up. Without `shims`
+    their clocks and calls are everybody's, and the build may be any."""
 
-    def __init__(self, stack, build, uris, **settings):
-        self.stack = stack
+    def __init__(self, stack, build, uris, shims=True, **settings):
+        self.stack, self.shims = stack, shims
         for name in ("fault/shim.so", "attacks/clock.so"):
             shutil.copy(pathlib.Path(build) / name, stack.bin)
         stack.base.chmod(0o755)
@@ -130,5 +133,9 @@ class Fleet:
         self.tend()
 
     def tails(self):
-        return self.stack.tails() + "".join("\n--- %s\n%s" % (node.name, "\n".join(
-            self.stack.log(node.name).splitlines()[-6:])) for node in self.nodes)
+        """The ends of the logs, without what the checks of the other way through haproxy leave there."""
+        said = [self.stack.tails()]
+        for node in self.nodes:
+            lines = [line for line in self.stack.log(node.name).splitlines() if '"proxy-header-refused"' not in line]
+            said.append("--- %s\n%s" % (node.name, "\n".join(lines[-6:])))
+        return "\n".join(said)

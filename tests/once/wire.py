@@ -175,21 +175,21 @@ class Wire:
 
     def _run(self):
         while self.running:
-            for key, _ in self.selector.select(self._until()):
-                self._event(key)
+            for key, mask in self.selector.select(self._until()):
+                self._event(key, mask)
             self._flush_due()
         for one in [c for connection in self.connections for c in (connection.client, connection.server)]:
             reset(one)
         for one in (self.listener, self.wakeup, self.waker, self.selector):
             one.close()
 
-    def _event(self, key):
+    def _event(self, key, mask):
         if key.fileobj is self.listener:
             self._accept()
         elif key.fileobj is self.wakeup:
             self._obey()
         elif key.data in self.connections:
-            self._ready(key.data, key.fileobj)
+            self._ready(key.data, key.fileobj, mask)
 
     def _obey(self):
         with contextlib.suppress(BlockingIOError):
@@ -274,10 +274,11 @@ class Wire:
         elif known:
             self.selector.unregister(one)
 
-    def _ready(self, connection, one):
+    def _ready(self, connection, one, mask):
         try:
             self._write(connection, one)
-            self._read(connection, one)
+            if mask & selectors.EVENT_READ:
+                self._read(connection, one)
         except BlockingIOError:
             pass
         except OSError:

@@ -30,16 +30,16 @@ class PostgresTrail(Trail):
 
 
 class World:
-    """`build`: the plain build's folder; `engine`: "postgresql" or "sqlite"; `asynchronous`: the standby is none that
-    anybody waits for, and the nodes are told that this is well. For a with block."""
+    """`build`: the plain build's folder, or any without `shims` (fleet.py); `engine`: "postgresql" or "sqlite";
+    `asynchronous`: the standby is none that anybody waits for, and the nodes are told that this is well. For a with block."""
 
-    def __init__(self, build, engine="postgresql", asynchronous=False, nodes=NODES):
+    def __init__(self, build, engine="postgresql", asynchronous=False, nodes=NODES, shims=True, rules=(RULE,)):
         self.cluster = self.stack = self.fleet = None
         self.links, self.wires = {}, []  # {server: the wire that standbys find it by}; {server: wire} of each node
         try:
             if engine == "postgresql":
                 self._make_cluster(asynchronous, nodes)
-            self._make_nodes(build, asynchronous, nodes if self.cluster else 1)
+            self._make_nodes(build, asynchronous, nodes if self.cluster else 1, shims, rules)
         except BaseException:
             self.close()
             raise
@@ -54,15 +54,15 @@ class World:
             self.links[server] = Wire(server.socket)
         return "host=127.0.0.1 port=%d" % self.links[server].port
 
-    def _make_nodes(self, build, asynchronous, nodes):
+    def _make_nodes(self, build, asynchronous, nodes, shims, rules):
         config = dict(SETTINGS)
         if self.cluster:
             config["store"] = self.cluster.uri()
             config["min_sync_standbys"] = 0 if asynchronous else 1
-        self.stack = Stack(build, [RULE], config)
+        self.stack = Stack(build, list(rules), config)
         self.stack.set_up_vault()
         self.stack.start_member()
-        self.fleet = Fleet(self.stack, build, [self._uri(i) for i in range(nodes)])
+        self.fleet = Fleet(self.stack, build, [self._uri(i) for i in range(nodes)], shims)
         self.read_anew()
         self.keys = [self.stack.key() for _ in range(5)]
 
