@@ -62,7 +62,7 @@ vouchsafe-agent_l := -lcurl -ljansson -lcrypto
 vouchsafe_o := $(verifier_o) $(aws_o) $(policy_o) $(store_o) $(vault_client_o) $(server_config_o) $(cli_o)
 vouchsafe_l := -lcurl -ljansson -lcrypto -lsqlite3 -lpq -lxml2
 
-.PHONY: help all programs tools demo test faults attacks mutants coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
+.PHONY: help all programs tools demo test faults soak attacks mutants coverage check fuzz lint format bench install clean packages packages-test packages-fuzz packages-lint
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -212,6 +212,10 @@ fuzz: packages-fuzz ## clang's libFuzzer; TARGET=document (default: all) SECONDS
 faults: packages-test ## every call on a release's way fails once, and what came of it; ONLY=words narrows it
 	@$(MAKE) --no-print-directory -j2 programs tools
 	@tests/fault/run $(BUILD) $(ONLY)
+
+soak: packages-test ## rounds of faults on three nodes, each judged: ROUNDS=20 SEED=1; SOAK=sqlite, async or reading
+	@$(MAKE) --no-print-directory -s -j2 programs tools >/dev/null
+	@ROUNDS=$(ROUNDS) SEED=$(SEED) SOAK=$(SOAK) tests/once/soak $(BUILD)
 
 attacks: packages-test ## one row for each attack of the catalogue: what was sent, expected, came; ONLY="4 12" narrows it
 	@$(MAKE) --no-print-directory -s -j2 programs tools >/dev/null

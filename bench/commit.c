@@ -4,12 +4,14 @@
 #include "bench/parts.h"
 #include "tests/unit/store_fixture.h"
 
+#include <pthread.h>
+
 enum { SIZES = 3, CHECKS = 24 };
 static const struct {
 	unsigned batch, batches; /* of a round */
 } sizes[SIZES] = { { 1, 40 }, { 64, 8 }, { 512, 2 } };
 
-static unsigned serial;
+static _Atomic unsigned serial;
 
 /* What a round came to. */
 struct speed {
@@ -24,17 +26,21 @@ static void speed_take(struct speed *speed, double wall, double cpu, unsigned ro
 
 /* ---- the store */
 
+static char names[CHECKS][24];
+
+static void names_make(void)
+{
+	for (int i = 0; i < CHECKS; i++)
+		snprintf(names[i], sizeof names[i], "attribute-%d", i);
+}
+
 /* As many checks as a release under a rule with all its bounds has. */
 static void release_ask(struct asked *asked)
 {
-	static char names[CHECKS][24];
-
 	ask(asked, ++serial, 1);
-	for (int i = 0; i < CHECKS; i++) {
-		snprintf(names[i], sizeof names[i], "attribute-%d", i);
+	for (int i = 0; i < CHECKS; i++)
 		check_add(
 			asked->claims, names[i], "ec2", true, "sg-0123456789abcdef0", "sg-0123456789abcdef0");
-	}
 }
 
 static bool store_round(struct store *store, unsigned size, unsigned batches, struct speed *speed)
@@ -113,7 +119,7 @@ static bool both_warm(struct store *store, struct bare *bare)
 	return true;
 }
 
-static struct store *store_make(const char *uri)
+static struct store *store_make(const char *uri, bool first)
 {
 	struct complaint complaint = { "" };
 	struct store *store = store_open(
@@ -123,10 +129,103 @@ static struct store *store_make(const char *uri)
 		parts_failed(complaint.text);
 		return NULL;
 	}
-	secret_put(store, "pin", 1);
-	secret_put(store, "key", 1);
+	if (first) {
+		secret_put(store, "pin", 1);
+		secret_put(store, "key", 1);
+	}
 	return store;
 }
+
+/* ---- several nodes on one database */
+
+enum { NODES_MAX = 8, NODE_SIZE = 64, NODE_ROUNDS = 12 };
+
+struct node {
+	pthread_t thread;
+	struct store *store;
+	pthread_barrier_t *start;
+	unsigned rounds;
+	bool good;
+};
+
+/* Each its own handle, as each server has; its rows are asked for beforehand, so that only commits are timed.
+ */
+static void *node_run(void *argument)
+{
+	struct node *node = argument;
+	struct asked *asked = calloc((size_t)NODE_SIZE * node->rounds, sizeof *asked);
+	struct record *batch[NODE_SIZE];
+	unsigned rows = NODE_SIZE * node->rounds;
+
+	for (unsigned i = 0; asked && i < rows; i++)
+		release_ask(&asked[i]);
+	pthread_barrier_wait(node->start);
+	node->good = asked;
+	for (unsigned i = 0; node->good && i < rows; i += NODE_SIZE) {
+		for (unsigned k = 0; k < NODE_SIZE; k++)
+			batch[k] = asked_record(&asked[i + k]);
+		store_record(node->store, batch, NODE_SIZE);
+		for (unsigned k = 0; k < NODE_SIZE; k++)
+			node->good = node->good && batch[k]->outcome == OK;
+	}
+	pthread_barrier_wait(node->start);
+	for (unsigned i = 0; asked && i < rows; i++)
+		asked_clear(&asked[i]);
+	free(asked);
+	return NULL;
+}
+
+/* Rows in a second of all nodes together; 0: it failed. */
+static double nodes_round(struct node nodes[], unsigned n)
+{
+	pthread_barrier_t start;
+	double wall, took;
+	bool good = true;
+
+	pthread_barrier_init(&start, NULL, n + 1);
+	for (unsigned i = 0; i < n; i++) {
+		nodes[i].start = &start;
+		nodes[i].rounds = NODE_ROUNDS;
+		if (pthread_create(&nodes[i].thread, NULL, node_run, &nodes[i]) != 0)
+			abort();
+	}
+	pthread_barrier_wait(&start);
+	wall = wall_now();
+	pthread_barrier_wait(&start);
+	took = wall_now() - wall;
+	for (unsigned i = 0; i < n; i++) {
+		pthread_join(nodes[i].thread, NULL);
+		good = good && nodes[i].good;
+	}
+	pthread_barrier_destroy(&start);
+	return good ? n * NODE_ROUNDS * NODE_SIZE / took : 0;
+}
+
+bool nodes_measure(unsigned n)
+{
+	struct place own;
+	struct node nodes[NODES_MAX] = { { .store = NULL } };
+	double rates[ROUNDS], warm = 0;
+	bool good = n >= 1 && n <= NODES_MAX;
+
+	names_make();
+	place_make(&own);
+	for (unsigned i = 0; good && i < n; i++)
+		good = (nodes[i].store = store_make(own.uri, i == 0));
+	if (good)
+		warm = nodes_round(nodes, n);
+	for (int i = 0; good && warm > 0 && i < ROUNDS; i++)
+		rates[i] = nodes_round(nodes, n);
+	for (unsigned i = 0; i < n && i < NODES_MAX; i++)
+		store_close(nodes[i].store);
+	place_remove(&own);
+	if (!good || warm <= 0 || median(rates, ROUNDS) <= 0)
+		return parts_failed("a node failed: they need a PostgreSQL (STORE_POSTGRES)");
+	return print_json(json_pack(
+		"{si si sf}", "nodes", (int)n, "batch", NODE_SIZE, "per_second", median(rates, ROUNDS)));
+}
+
+/* ---- one node */
 
 /* Two databases: the store's own, and one whose tables alone are its. */
 bool commits_measure(void)
@@ -138,11 +237,12 @@ bool commits_measure(void)
 	struct speed speed;
 	int length = 0;
 
+	names_make();
 	place_make(&own);
 	place_make(&other);
-	made = store_make(other.uri);
+	made = store_make(other.uri, true);
 	store_close(made);
-	store = store_make(own.uri);
+	store = store_make(own.uri, true);
 	if (made && store && store_round(store, 64, 1, &speed))
 		length = (int)ask_number(&own, "SELECT LENGTH(bytes) FROM event ORDER BY seq DESC LIMIT 1");
 	if (length)

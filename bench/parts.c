@@ -2,7 +2,9 @@
  *
  *   parts hello [CERTIFICATE KEY]    HTTP alone, until the end of standard input
  *   parts compute BODY PAGE          strict JSON of a release's body, the signature of its CSR, and one
- * instance of EC2's answer PAGE parts commits             the store's commits beside bare SQLite's
+ *                                    instance of EC2's answer PAGE
+ *   parts commits                    the store's commits beside those of the engine alone
+ *   parts nodes N                    commits of several nodes on one PostgreSQL
  *   parts seal FILE                  unwrapping in the token, sealing
  *   parts round-trip                 to another process and back
  *
@@ -202,11 +204,14 @@ static bool part_run(int argc, char **argv)
 		return compute_measure(argv[2], argv[3]);
 	if (!strcmp(part, "commits") && argc == 2)
 		return commits_measure();
+	if (!strcmp(part, "nodes") && argc == 3)
+		return nodes_measure((unsigned)atoi(argv[2]));
 	if (!strcmp(part, "seal") && argc == 3)
 		return seal_measure(argv[2]);
 	if (!strcmp(part, "round-trip") && argc == 2)
 		return round_trip_measure();
-	return parts_failed("hello [CERTIFICATE KEY] | compute BODY PAGE | commits | seal FILE | round-trip");
+	return parts_failed(
+		"hello [CERTIFICATE KEY] | compute BODY PAGE | commits | nodes N | seal FILE | round-trip");
 }
 
 int main(int argc, char **argv)

@@ -21,6 +21,8 @@ bool hello_serve(const char *certificate, const char *key);
 /* commit.c: releases committed by the store and, the same rows into the same tables, by the engine alone, in
  * batches of 1, 64 and 512; in new databases below TMPDIR, or on the server that STORE_POSTGRES names. */
 bool commits_measure(void);
+/* The same by several nodes at once, in batches of 64, on one PostgreSQL. */
+bool nodes_measure(unsigned n);
 /* seal.c: a member's work for one release, from a file that describes one (bench/measure.py writes it): data
  * keys unwrapped in the token, envelopes opened, the payload sealed. */
 bool seal_measure(const char *file);

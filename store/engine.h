@@ -32,6 +32,8 @@ struct sql_engine {
 /* First member of an engine's own connection. */
 struct sql {
 	const struct sql_engine *engine;
+	void (*tick)(void *context); /* while a script runs; NULL: nobody waits for it */
+	void *context;
 	bool empty, broken, lost;
 	char error[SQL_ERROR_MAX];
 };

@@ -15,7 +15,7 @@ struct postgres {
 	 * the first. */
 	int standbys;
 	bool standbys_known; /* `standbys` is settled */
-	unsigned host; /* the one that was good last */
+	unsigned host; /* the one to begin with, modulo their number: that which was good last */
 };
 struct sql *postgres_open(struct postgres *, enum sql_use, struct complaint *);
 

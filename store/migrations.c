@@ -4,6 +4,7 @@
 #include "store/migrations.h"
 
 #include <stdio.h>
+#include <time.h>
 
 /* Times are microseconds since 1970. One-time hashes, keys and event hashes are 32 bytes. */
 #define SCHEMA_1(INTEGER, BYTES)                                                                             \
@@ -79,7 +80,7 @@ static const struct {
 	MIGRATION(SCHEMA_3, "what a batch need not read again"),
 	MIGRATION(SCHEMA_4, "what the members have signed, and restores"),
 };
-enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]) };
+enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]), TELL_SECONDS = 10 };
 
 /* INTEGER PRIMARY KEY in SQLite, since that is the row's own number. */
 static const char *const count_tables[] = {
@@ -97,41 +98,74 @@ static bool version_read(struct sql *sql, long long *version)
 	return query_end(query);
 }
 
-/* Whoever is second finds it done: the version is looked at again behind the write lock. */
-static bool migration_apply(struct sql *sql, enum dialect dialect, long long number)
+/* One step, and how long it has been at work. */
+struct running {
+	const struct migrating *migrating;
+	long long number;
+	time_t began, told;
+};
+
+static void tell(const struct running *running, const char *how)
 {
+	const struct migrating *migrating = running->migrating;
+	char text[200];
+
+	snprintf(text, sizeof(text), "migration %lld of %d, %s: %s", running->number, NEWEST,
+		migrations[running->number - 1].what, how);
+	if (migrating->told)
+		migrating->told(migrating->context, text);
+}
+
+static time_t clock_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static void still_running(void *context)
+{
+	struct running *running = context;
+	time_t now = clock_seconds();
+	char how[60];
+
+	if (now - running->told < TELL_SECONDS)
+		return;
+	running->told = now;
+	snprintf(how, sizeof(how), "still at work after %lld s", (long long)(now - running->began));
+	tell(running, how);
+}
+
+/* Whoever is second finds it done: the version is looked at again behind the write lock. */
+static bool migration_apply(struct sql *sql, const struct migrating *migrating, long long number)
+{
+	struct running running = { migrating, number, clock_seconds(), clock_seconds() };
 	struct query *query;
 	long long version = 0;
 
-	if (number == 1 && (!sql_claim(sql) || !sql_run(sql, count_tables[dialect])))
+	if (number == 1 && (!sql_claim(sql) || !sql_run(sql, count_tables[migrating->dialect], NULL, NULL)))
 		return false;
 	if (!version_read(sql, &version))
 		return false;
 	if (version >= number)
 		return true;
-	if (!sql_run(sql, migrations[number - 1].scripts[dialect]))
+	if (!sql_empty(sql))
+		tell(&running, "begun");
+	if (!sql_run(sql, migrations[number - 1].scripts[migrating->dialect], still_running, &running))
 		return false;
 	query = sql_query(sql, "INSERT INTO migration (number) VALUES ($1)");
 	query_integer(query, 1, number);
 	return query_run(query, NULL);
 }
 
-static bool migration_commit(struct sql *sql, enum dialect dialect, long long number)
+static bool migration_commit(struct sql *sql, const struct migrating *migrating, long long number)
 {
-	if (sql_begin(sql, SQL_WRITE) && migration_apply(sql, dialect, number) &&
+	if (sql_begin(sql, SQL_WRITE) && migration_apply(sql, migrating, number) &&
 		sql_commit(sql) == COMMITTED)
 		return true;
 	sql_rollback(sql);
 	return false;
-}
-
-static void tell(const struct migrating *migrating, long long number, long long from)
-{
-	char text[200];
-
-	snprintf(text, sizeof(text), "migration %lld of %d: %s", number, NEWEST, migrations[number - 1].what);
-	if (migrating->told && from > 0)
-		migrating->told(migrating->context, text);
 }
 
 bool migrations_run(struct sql *sql, const struct migrating *migrating, struct complaint *complaint)
@@ -151,13 +185,11 @@ bool migrations_run(struct sql *sql, const struct migrating *migrating, struct c
 			"store: its schema has version %lld, this program needs %d: start vouchsafed "
 			"of this version (or run `vouchsafe vault apply` while no vouchsafed runs) first",
 			from, NEWEST);
-	for (version = from + 1; version <= NEWEST; version++) {
-		tell(migrating, version, from);
-		if (!migration_commit(sql, migrating->dialect, version))
+	for (version = from + 1; version <= NEWEST; version++)
+		if (!migration_commit(sql, migrating, version))
 			return complain(complaint,
 				"store: migration %lld failed (%s): make room or mend the permissions, "
 				"then start again",
 				version, sql_error(sql));
-	}
 	return true;
 }

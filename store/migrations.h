@@ -9,7 +9,8 @@ enum dialect { DIALECT_SQLITE, DIALECT_POSTGRES };
 struct migrating {
 	enum dialect dialect;
 	bool may; /* otherwise the schema must be there already */
-	/* Told before each step on a database that holds something: it may last. May be NULL. */
+	/* Told before each step on a database that holds something, and every ten seconds of it. May be NULL.
+	 */
 	void (*told)(void *context, const char *text);
 	void *context;
 };

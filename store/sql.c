@@ -69,9 +69,15 @@ void sql_rollback(struct sql *sql)
 	sql->engine->rollback(sql);
 }
 
-bool sql_run(struct sql *sql, const char *script)
+bool sql_run(struct sql *sql, const char *script, void (*tick)(void *context), void *context)
 {
-	return sql->engine->run(sql, script);
+	bool good;
+
+	sql->tick = tick;
+	sql->context = context;
+	good = sql->engine->run(sql, script);
+	sql->tick = NULL;
+	return good;
 }
 
 bool sql_settle(struct sql *sql)

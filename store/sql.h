@@ -39,8 +39,9 @@ enum commit {
 MUST_USE enum commit sql_commit(struct sql *);
 /* Safe at any time; ends all queries. */
 void sql_rollback(struct sql *);
-/* Statements without parameters and rows. */
-MUST_USE bool sql_run(struct sql *, const char *script);
+/* Statements without parameters and rows; they may last. `tick`, where given, is called about every second
+ * meanwhile. */
+MUST_USE bool sql_run(struct sql *, const char *script, void (*tick)(void *context), void *context);
 /* Waits for all that was sent. False: something of it failed. */
 MUST_USE bool sql_settle(struct sql *);
 

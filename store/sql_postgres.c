@@ -25,6 +25,7 @@ enum {
 	CONNECT_MS = 500, /* for each of several hosts */
 	CONNECT_ALONE_MS = 3000,
 	ANSWER_MS = 5000, /* for a round trip; the server gives up before (settings) */
+	TICK_MS = 1000,
 	IDLE_MS = 2000, /* who holds the write lock and does nothing is evicted */
 	ROWS_MS = 30000, /* the same for readers, who may ask for much */
 	MIGRATION_MS = 24 * 3600 * 1000,
@@ -167,8 +168,12 @@ static bool connection_await(struct pg *pg, short events, long long until)
 		return connection_failed(pg);
 	if (left <= 0)
 		return answer_late(pg);
+	if (pg->base.tick && left > TICK_MS * MILLISECOND)
+		left = TICK_MS * MILLISECOND;
 	if (poll(&fd, 1, (int)(left / MILLISECOND) + 1) == 0 && clock_now() >= until)
 		return answer_late(pg);
+	if (pg->base.tick)
+		pg->base.tick(pg->base.context);
 	return true;
 }
 
@@ -643,7 +648,7 @@ static bool pg_run(struct sql *sql, const char *script)
 
 static bool pg_claim(struct sql *sql)
 {
-	return sql_run(sql, "CREATE SCHEMA IF NOT EXISTS vouchsafe");
+	return sql_run(sql, "CREATE SCHEMA IF NOT EXISTS vouchsafe", NULL, NULL);
 }
 
 static void pg_close(struct sql *sql)

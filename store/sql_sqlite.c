@@ -14,6 +14,7 @@
 enum {
 	QUERIES_MAX = 64,
 	BUSY_MS = 1000,
+	STEPS_OF_A_TICK = 500000,
 	APPLICATION_ID = 0x564f5543 /* "VOUC" */
 };
 
@@ -67,10 +68,24 @@ static bool engine_failed(struct sql *sql, int code)
 	return sql_failed(sql, error_is_passing(code), sqlite3_errmsg(sqlite_of(sql)->connection));
 }
 
+/* Some hundred thousand of SQLite's own steps later. */
+static int still_running(void *context)
+{
+	const struct sql *sql = context;
+
+	sql->tick(sql->context);
+	return 0;
+}
+
 static bool sqlite_run(struct sql *sql, const char *script)
 {
-	int code = sqlite3_exec(sqlite_of(sql)->connection, script, NULL, NULL, NULL);
+	sqlite3 *connection = sqlite_of(sql)->connection;
+	int code;
 
+	if (sql->tick)
+		sqlite3_progress_handler(connection, STEPS_OF_A_TICK, still_running, sql);
+	code = sqlite3_exec(connection, script, NULL, NULL, NULL);
+	sqlite3_progress_handler(connection, 0, NULL, NULL);
 	return code == SQLITE_OK || engine_failed(sql, code);
 }
 
@@ -79,7 +94,7 @@ static bool sqlite_claim(struct sql *sql)
 	char text[64];
 
 	snprintf(text, sizeof(text), "PRAGMA application_id = %d", APPLICATION_ID);
-	return sql_run(sql, text);
+	return sql_run(sql, text, NULL, NULL);
 }
 
 /* ---- opening */
@@ -110,16 +125,18 @@ static bool settings_write(struct sql *sql)
 {
 	long long things;
 
-	return sql_run(sql, "PRAGMA page_size = 8192") && wal_on(sql) &&
-	       sql_run(sql, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA secure_delete = ON;"
-			    "PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864") &&
+	return sql_run(sql, "PRAGMA page_size = 8192", NULL, NULL) && wal_on(sql) &&
+	       sql_run(sql,
+		       "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA secure_delete = ON;"
+		       "PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864",
+		       NULL, NULL) &&
 	       number_ask(sql, "SELECT COUNT(*) FROM sqlite_schema", &things);
 }
 
 static bool settings_apply(struct sql *sql, enum sql_use use)
 {
 	sqlite3_db_config(sqlite_of(sql)->connection, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
-	if (!sql_run(sql, "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY"))
+	if (!sql_run(sql, "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY", NULL, NULL))
 		return false;
 	return use == SQL_READ || settings_write(sql);
 }

@@ -258,7 +258,7 @@ static enum commit commit_look(struct store *store, const struct head *wanted, s
 	struct event event = {
 		.event = "commit.resolved", .outcome = outcome_name(OK), .time_us = store_clock_us()
 	};
-	struct query *query;
+	struct query *query = NULL;
 	unsigned char hash[32] = { 0 };
 	char comment[160];
 	enum commit commit = COMMIT_UNKNOWN;
@@ -266,12 +266,13 @@ static enum commit commit_look(struct store *store, const struct head *wanted, s
 
 	if (!transaction_begin(store, SQL_WRITE, reason))
 		return COMMIT_UNKNOWN;
-	query = sql_query(store->sql, "SELECT hash FROM event WHERE seq = $1");
+	if (trail_head(store, &head)) /* which ends what trail_ask has asked with the same statement */
+		query = sql_query(store->sql, "SELECT hash FROM event WHERE seq = $1");
 	query_integer(query, 1, wanted->seq);
 	there = query_step(query) == STEP_ROW;
 	if (there)
 		column_exactly(query, 0, hash, sizeof(hash));
-	if (query_end(query) && trail_head(store, &head)) {
+	if (query_end(query)) {
 		snprintf(comment, sizeof(comment),
 			"the answer to a COMMIT was lost; its last event, %lld, is there", wanted->seq);
 		event.comment = comment;
@@ -295,6 +296,7 @@ static enum commit commit_resolve(
 	const struct timespec pause = { .tv_nsec = RESOLVE_PAUSE_MS * 1000000L };
 	enum commit commit;
 
+	store->postgres.host++; /* it may have been failed over from, and not know it */
 	while ((commit = commit_look(store, wanted, reason)) == COMMIT_UNKNOWN && clock_ms() < until)
 		nanosleep(&pause, NULL);
 	if (store->settings.told)

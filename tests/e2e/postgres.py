@@ -133,7 +133,7 @@ class Server:
 
     def follow(self, conninfo):
         """From its next start on it is a standby."""
-        with open(self.data / "postgresql.auto.conf", "w", encoding="utf-8") as file:
+        with open(self.data / "postgresql.auto.conf", "a", encoding="utf-8") as file:
             file.write("primary_conninfo = '%s user=postgres application_name=%s'\n" % (conninfo, self.name))
         signal_file = self.data / "standby.signal"
         signal_file.touch()

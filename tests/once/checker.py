@@ -54,13 +54,15 @@ def released_twice(view):
     for answer in view.served:
         first.setdefault(answer["key"], answer)
     holders = sorted(first.values(), key=lambda r: r["ended"])
+    told = False
     for earlier, later in zip(holders, holders[1:]):
         between = [r for r in view.rearms if r["ended"] >= earlier["began"] and r["began"] <= later["ended"]]
         if not between:
+            told = True
             yield "released to key %s as %s and to key %s as %s, %.3f s apart" % (
                 earlier["key"][:8], earlier["release_id"], later["key"][:8], later["release_id"],
                 later["ended"] - earlier["ended"])
-    if len(holders) > 1 + len(view.rearms):
+    if len(holders) > 1 + len(view.rearms) and not told:
         yield "%d keys, %d re-arms" % (len(holders), len(view.rearms))
 
 

@@ -2,6 +2,7 @@
 round's chance; it does its harm for a moment, undoes what is not healed by itself, and what it leaves is mended at the end
 of the round (World.heal). They are called by the thread that made the world: what PostgreSQL's processes and their parent
 have with each other needs that."""
+import signal
 import time
 
 HOWS = ("before", "sent", "done", "late", "forget", "slow")
@@ -154,6 +155,12 @@ def node_killed(world, chance):
     moment(chance, 0.05, 0.3)
 
 
+def nodes_killed(world, chance):
+    for node in world.fleet.nodes:
+        node.kill()
+    moment(chance, 0.05, 0.3)
+
+
 def killed_at_call(world, chance):
     """A node dies in the middle of its work: before or after a call that sends, receives, writes or waits."""
     node = chance.choice(world.fleet.nodes)
@@ -174,9 +181,9 @@ def node_stopped(world, chance):
 
 
 def member_stopped(world, chance):
-    world.stack.member.send_signal(19)
+    world.stack.member.send_signal(signal.SIGSTOP)
     moment(chance, 0.3, 1.2)
-    world.stack.member.send_signal(18)
+    world.stack.member.send_signal(signal.SIGCONT)
 
 
 def member_killed(world, chance):
@@ -205,13 +212,25 @@ def agents_moved(world, chance):
 POSTGRESQL = (primary_killed, primary_paused, standby_paused, standby_killed, failed_over, failed_over_lagging,
               waits_cancelled, restarted_unreplicated, old_primary_lives, commit_cut, commit_cut, commit_cut, wire_forgotten,
               wires_cut, killed_at_commit, killed_at_commit)
-ANY = (node_killed, killed_at_call, killed_at_call, node_stopped, member_stopped, member_killed, clock_stepped, agents_moved)
-# those that lose what was not replicated
-LOSING = (failed_over_lagging, waits_cancelled, restarted_unreplicated)
+ANY = (node_killed, nodes_killed, killed_at_call, killed_at_call, node_stopped, member_stopped, member_killed,
+       clock_stepped, agents_moved)
+
+# Where a promise does not hold, this is how it comes out: what a primary has said is gone with it, and the nodes, which
+# would notice that events they knew are gone, know nothing any more.
+ASYNCHRONOUS = ((failed_over_lagging,), (nodes_killed,))
+READING = ((waits_cancelled,), (nodes_killed,))
 
 
-def schedule(world, chance, kinds=None):
-    """The faults of a round, one after the other."""
-    if kinds is None:
-        kinds = ANY + POSTGRESQL if world.cluster else ANY
+def dealt(chance, rounds):
+    """Recipes for so many rounds in which each fault of all comes at least once."""
+    cards = list(dict.fromkeys(ANY + POSTGRESQL))
+    chance.shuffle(cards)
+    return [[(card,) for card in cards[i::rounds]] for i in range(rounds)]
+
+
+def schedule(world, chance, recipe=None):
+    """The faults of a round, one after the other; of a recipe one of each group."""
+    if recipe:
+        return [chance.choice(group) for group in recipe]
+    kinds = ANY + POSTGRESQL if world.cluster else ANY
     return [chance.choice(kinds) for _ in range(chance.randint(1, 3))]

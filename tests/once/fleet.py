@@ -131,4 +131,4 @@ class Fleet:
 
     def tails(self):
         return self.stack.tails() + "".join("\n--- %s\n%s" % (node.name, "\n".join(
-            self.stack.log(node.name).splitlines()[-12:])) for node in self.nodes)
+            self.stack.log(node.name).splitlines()[-6:])) for node in self.nodes)

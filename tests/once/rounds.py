@@ -6,7 +6,7 @@ import random
 
 import checker
 import faults
-from agents import Agent, finish
+from agents import PATIENCE, Agent, finish
 from history import History, now
 from injection import Defect
 from stack import ACCOUNT, REGION
@@ -19,9 +19,9 @@ SPREAD = 2.0  # seconds, within which the agents begin
 class Round:
     """`seed` settles who asks when, and what breaks; not what comes of it: that is the machine's."""
 
-    def __init__(self, world, seed, kinds=None, instances=INSTANCES):
+    def __init__(self, world, seed, recipe=None, patience=PATIENCE):
         self.world, self.seed, self.chance = world, seed, random.Random(seed)
-        self.kinds, self.n = kinds, instances
+        self.recipe, self.patience, self.n = recipe, patience, INSTANCES
         self.done, self.wrong = [], []
         self.history = History(world.stack.base / ("history-%d.jsonl" % seed))
 
@@ -36,8 +36,10 @@ class Round:
             agent.start()
         self._break()
         self.world.heal()
-        if not finish(agents, self.world.tend):
+        healed = now()
+        if not finish(agents, self.world.tend, self.patience):
             self.wrong.append(("no-end", "agents were still asking"))
+        self.recovery = now() - healed
         self._latecomers()
         self._judge()
         self.history.close()
@@ -53,7 +55,7 @@ class Round:
     def _break(self):
         """The faults of the round, from somewhere in the middle of its beginning on."""
         faults.moment(self.chance, 0, SPREAD / 2)
-        for fault in faults.schedule(self.world, self.chance, self.kinds):
+        for fault in faults.schedule(self.world, self.chance, self.recipe):
             self.done.append(fault.__name__.replace("_", "-"))
             began = now()
             fault(self.world, self.chance)
@@ -68,7 +70,7 @@ class Round:
         late = [self._agent(instance, self.world.keys[-1]) for instance in self.instances]
         for agent in late:
             agent.start()
-        finish(late, self.world.tend)
+        finish(late, self.world.tend, self.patience)
         self.late = collections.Counter(agent.answer for agent in late)
         for agent in late:
             if agent.instance in armed and agent.answer != 200:
@@ -85,6 +87,7 @@ class Round:
             self.world.trail.read()
         except Defect as defect:
             self.wrong.append(("chain", str(defect)))
+            self.world.read_anew()
         trail = {i["id"]: self.world.trail.of(i) for i in self.instances}
         self.wrong += checker.check(self.history.records, trail, [i["id"] for i in self.instances])
 
@@ -94,7 +97,7 @@ class Round:
 
     def line(self):
         counts = self.counts()
-        return "round seed %d: %s | %d instances, %d keys, %d requests: %s | %.1f s, %s" % (
+        return "round seed %d: %s | %d instances, %d keys, %d requests: %s | %.1f s, %.1f after the healing, %s" % (
             self.seed, ", ".join(self.done), self.n, self.keys, sum(counts.values()),
-            ", ".join("%d x %s" % (n, answer) for answer, n in sorted(counts.items())), self.took,
+            ", ".join("%d x %s" % (n, answer) for answer, n in sorted(counts.items())), self.took, self.recovery,
             "ok" if not self.wrong else "%d VIOLATIONS" % len(self.wrong))

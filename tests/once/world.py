@@ -45,10 +45,8 @@ class World:
             raise
 
     def _make_cluster(self, asynchronous, nodes):
-        self.cluster = postgres.Cluster(route=self._route)
-        if asynchronous:
-            for server in self.cluster.servers:
-                server.set(synchronous_standby_names="")
+        more = {"synchronous_standby_names": ""} if asynchronous else {}
+        self.cluster = postgres.Cluster(route=self._route, **more)
         self.wires = [{server: Wire(server.socket) for server in self.cluster.servers} for _ in range(nodes)]
 
     def _route(self, server):
@@ -65,13 +63,17 @@ class World:
         self.stack.set_up_vault()
         self.stack.start_member()
         self.fleet = Fleet(self.stack, build, [self._uri(i) for i in range(nodes)])
-        self.trail = PostgresTrail(self.cluster) if self.cluster else Trail(self.stack.state / "vouchsafe.db")
+        self.read_anew()
         self.keys = [self.stack.key() for _ in range(5)]
 
     def _uri(self, i):
         if not self.cluster:
             return self.stack.config["store"]
         return self.cluster.uri(*(("127.0.0.1", wire.port) for wire in self.wires[i].values()))
+
+    def read_anew(self):
+        """The trail from its beginning, also after a break of the chain, which would be found again and again."""
+        self.trail = PostgresTrail(self.cluster) if self.cluster else Trail(self.stack.state / "vouchsafe.db")
 
     def all_wires(self):
         return [wire for of_node in self.wires for wire in of_node.values()]

@@ -63,7 +63,7 @@ static struct signed_head head_now(struct store *store)
 	return head;
 }
 
-static void heads_stand_or_do_not(void **state)
+static void attack_32_heads_stand_or_do_not(void **state)
 {
 	struct store *store = place_open(*state, STORE_SERVE), *reader = place_open(*state, STORE_READ);
 	struct signed_head head = head_now(store), newest, other;
@@ -309,7 +309,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(keys_are_pinned_once, begin, end),
-		cmocka_unit_test_setup_teardown(heads_stand_or_do_not, begin, end),
+		cmocka_unit_test_setup_teardown(attack_32_heads_stand_or_do_not, begin, end),
 		cmocka_unit_test_setup_teardown(checkpoints_are_kept, begin, end),
 		cmocka_unit_test_setup_teardown(a_restore_is_written_once, begin, end),
 		cmocka_unit_test_setup_teardown(
