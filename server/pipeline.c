@@ -15,6 +15,7 @@ struct lane {
 	struct work *first;
 	struct work **last;
 	size_t length; /* atomic, so that it can be looked at without the mutex */
+	unsigned threads;
 };
 
 struct pipeline {
@@ -54,23 +55,43 @@ static void lane_put(struct lane *lane, struct work *work)
 	pthread_mutex_unlock(&lane->mutex);
 }
 
+static bool in_batches(const struct step *step)
+{
+	return step->batch || step->begin_batch;
+}
+
+static bool same_batch(const struct step *one, const struct step *other)
+{
+	return one->batch == other->batch && one->begin_batch == other->begin_batch;
+}
+
+/* How many one thread takes for this step, at most: its share of what waits, so that no other is idle beside
+ * a batch. */
+static size_t lane_share(const struct lane *lane, const struct step *step)
+{
+	size_t share = (lane->length + lane->threads - 1) / lane->threads;
+	size_t most = step->most ? step->most : PIPELINE_BATCH_MAX;
+
+	if (!in_batches(step))
+		return 1;
+	return share < most ? share : most;
+}
+
 /* At least one piece; more only for a batch step, and then all for that same one. 0: the pipeline stops. */
 static size_t lane_take(struct pipeline *pipeline, struct lane *lane, struct work *batch[PIPELINE_BATCH_MAX])
 {
-	size_t n = 0;
+	size_t n = 0, most = 0;
 
 	pthread_mutex_lock(&lane->mutex);
 	while (!lane->first && !pipeline->stopping)
 		pthread_cond_wait(&lane->filled, &lane->mutex);
-	while (lane->first && n < PIPELINE_BATCH_MAX) {
-		const struct step *step = work_step(lane->first);
-
-		if (n > 0 && (!step->batch || step->batch != work_step(batch[0])->batch))
+	if (lane->first)
+		most = lane_share(lane, work_step(lane->first));
+	while (lane->first && n < most) {
+		if (n > 0 && !same_batch(work_step(lane->first), work_step(batch[0])))
 			break;
 		batch[n++] = lane->first;
 		lane->first = lane->first->next;
-		if (!step->batch)
-			break;
 	}
 	if (!lane->first)
 		lane->last = &lane->first;
@@ -97,6 +118,19 @@ void pipeline_done(struct work *work, enum outcome outcome)
 	lane_put(&work->pipeline->lanes[work_step(work)->queue], work);
 }
 
+/* Sends the late ones on; how many are left, in front. */
+static size_t late_leave(struct work *batch[], size_t n)
+{
+	size_t left = 0, i;
+
+	for (i = 0; i < n; i++)
+		if (work_late(batch[i]))
+			pipeline_done(batch[i], batch[i]->outcome);
+		else
+			batch[left++] = batch[i];
+	return left;
+}
+
 static void batch_run(struct pipeline *pipeline, struct work *const batch[], size_t n)
 {
 	/* behind the last row the work belongs to whoever answered it: look before */
@@ -120,10 +154,13 @@ static void *thread_run(void *argument)
 	while ((n = lane_take(thread->pipeline, lane, batch)) > 0) {
 		const struct step *step = work_step(batch[0]);
 
+		n = late_leave(batch, n);
+		if (n == 0)
+			continue;
 		if (step->batch)
 			batch_run(thread->pipeline, batch, n);
-		else if (work_late(batch[0]))
-			pipeline_done(batch[0], batch[0]->outcome);
+		else if (step->begin_batch)
+			step->begin_batch(batch, n);
 		else if (step->begin)
 			step->begin(batch[0]);
 		else
@@ -161,6 +198,7 @@ struct pipeline *pipeline_open(size_t most, const unsigned threads[QUEUES])
 
 		pthread_mutex_init(&lane->mutex, NULL);
 		pthread_cond_init(&lane->filled, NULL);
+		lane->threads = threads[queue];
 		lane->last = &lane->first;
 	}
 	for (queue = 0; queue < QUEUES && started; queue++)

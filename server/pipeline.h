@@ -3,7 +3,8 @@
 /* Moves work down its line. Knows threads, locks and queues; knows nothing of what a step does.
  *
  * Exactly one stage holds a piece of work, and nobody else touches, resumes or frees it. Admission is one
- * counter at the entry: no later queue can be full. */
+ * counter at the entry: no later queue can be full. A batch is what waits for the same step, shared out among
+ * the lane's threads. */
 #include "verifier/outcome.h"
 
 /* Who takes a step. One lane each; a lane's threads are given at the start. */
@@ -24,11 +25,14 @@ struct work;
 struct step {
 	const char *name;
 	enum queue queue;
-	/* exactly one of three: */
+	/* exactly one of four: */
 	enum outcome (*one)(struct work *); /* done when it returns */
 	void (*begin)(struct work *); /* done when somebody calls pipeline_done */
 	void (*batch)(
 		struct work *const batch[], size_t n); /* done for all when it returns; sets each outcome */
+	void (*begin_batch)(struct work *const batch[], size_t n); /* done when somebody calls pipeline_done
+								      for each */
+	size_t most; /* in a batch, at most PIPELINE_BATCH_MAX; 0: as many as that */
 	bool even_if_refused; /* a refusal falls down to the next of these */
 };
 

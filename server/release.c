@@ -147,15 +147,28 @@ static void recorded(struct request *request, struct record *record)
 	r->grant = record->grant;
 }
 
-static enum outcome seal(struct work *work)
+static void sealed(struct seal *its)
 {
-	struct release *r = (struct release *)work;
+	struct release *r = (struct release *)((char *)its - offsetof(struct release, seal));
 
-	enum outcome outcome;
+	r->request.work.reason = its->reason;
+	metrics_sealed(r->request.server->metrics, its->outcome);
+	pipeline_done(&r->request.work, its->outcome);
+}
 
-	outcome = vault_seal(r->request.server->vault, r->grant, work->deadline, &r->sealed, &work->reason);
-	metrics_sealed(r->request.server->metrics, outcome);
-	return outcome;
+static void seal(struct work *const batch[], size_t n)
+{
+	struct release *first = (struct release *)batch[0];
+	struct seal *seals[VAULT_SEALS_MAX];
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct release *r = (struct release *)batch[i];
+
+		r->seal = (struct seal){ .grant = r->grant, .deadline = batch[i]->deadline, .done = sealed };
+		seals[i] = &r->seal;
+	}
+	vault_seal(first->request.server->vault, seals, n);
 }
 
 static json_t *secrets_json(const struct grant *grant)
@@ -172,17 +185,18 @@ static json_t *secrets_json(const struct grant *grant)
 
 static void answer_release(struct release *r)
 {
-	char *sealed = malloc(BASE64_SIZE(r->sealed.length));
+	struct bytes der = { r->seal.sealed.data, r->seal.sealed.length };
+	char *base64 = malloc(BASE64_SIZE(der.length));
 	json_t *body;
 
-	if (!sealed) {
+	if (!base64) {
 		answer_problem(&r->request, FAULT, &r->request.work.reason);
 		return;
 	}
-	base64_encode((struct bytes){ r->sealed.data, r->sealed.length }, sealed);
-	body = json_pack("{s:s, s:s, s:o}", "release_id", grant_release_id(r->grant), "sealed", sealed,
+	base64_encode(der, base64);
+	body = json_pack("{s:s, s:s, s:o}", "release_id", grant_release_id(r->grant), "sealed", base64,
 		"secrets", secrets_json(r->grant));
-	free(sealed);
+	free(base64);
 	answer_json(&r->request, 200, body);
 }
 
@@ -205,7 +219,7 @@ static void release_free(struct request *request)
 {
 	struct release *r = (struct release *)request;
 
-	sealed_clear(&r->sealed);
+	sealed_clear(&r->seal.sealed);
 	grant_free(r->grant);
 	claims_free(r->claims);
 	proof_clear(&r->proof);
@@ -236,7 +250,7 @@ const struct step release_line[] = {
 	{ "confirm",   WORKERS,   .begin = confirm },      /* EC2, IAM: comes back from the AWS thread */
 	{ "decide",    WORKERS,   .one = decide },
 	{ "record",    COMMITTER, .batch = record_batch, .even_if_refused = true }, /* ONE transaction; makes the grant */
-	{ "seal",      VAULT,     .one = seal },
+	{ "seal",      VAULT,     .begin_batch = seal, .most = VAULT_SEALS_MAX }, /* several on one connection */
 	{ "answer",    LISTENER,  .batch = answer, .even_if_refused = true },
 	{ 0 }
 	/* clang-format on */

@@ -28,7 +28,7 @@ struct release {
 	/* record */
 	struct grant *grant;
 	/* seal */
-	struct sealed sealed;
+	struct seal seal;
 };
 
 extern const struct step release_line[];

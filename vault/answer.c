@@ -1,5 +1,6 @@
 /* Reads a member's answers. Must never take one for another's, nor a byte behind its fields. */
 #include "vault/answer.h"
+#include "verifier/encoding.h"
 
 #include <string.h>
 
@@ -31,27 +32,28 @@ bool answer_plain(const struct frame *answer, enum frame_type type)
 	return frame_finished(&reader);
 }
 
-/* One field and nothing else. */
-static bool one_field(
-	const struct frame *answer, enum frame_type type, size_t min, size_t max, struct bytes *bytes)
+bool answer_node_key(const struct frame *answer, struct bytes *key)
 {
-	struct frame_reader reader = answer_read(answer, type);
+	struct frame_reader reader = answer_read(answer, FRAME_KEY_BYTES);
 
-	*bytes = frame_take_bytes(&reader, min, max);
+	*key = frame_take_bytes(&reader, DATA_KEY_BYTES, DATA_KEY_BYTES);
 	if (frame_finished(&reader))
 		return true;
-	*bytes = (struct bytes){ NULL, 0 };
+	*key = (struct bytes){ NULL, 0 };
 	return false;
 }
 
-bool answer_node_key(const struct frame *answer, struct bytes *key)
+bool answer_sealed(const struct frame *answer, const char *release_id, struct bytes *der)
 {
-	return one_field(answer, FRAME_KEY_BYTES, DATA_KEY_BYTES, DATA_KEY_BYTES, key);
-}
+	struct frame_reader reader = answer_read(answer, FRAME_SEALED);
+	char id[UUID_SIZE];
 
-bool answer_sealed(const struct frame *answer, struct bytes *der)
-{
-	return one_field(answer, FRAME_SEALED, 1, FRAME_MAX, der);
+	frame_take_text(&reader, id, sizeof(id));
+	*der = frame_take_bytes(&reader, 1, FRAME_MAX);
+	if (frame_finished(&reader) && strcmp(id, release_id) == 0)
+		return true;
+	*der = (struct bytes){ NULL, 0 };
+	return false;
 }
 
 bool answer_signed(const struct frame *answer, long long *seals, unsigned char signature[SIGNATURE_BYTES])

@@ -13,8 +13,8 @@ MUST_USE bool answer_error(const struct frame *, enum frame_error *, char text[A
 MUST_USE bool answer_plain(const struct frame *, enum frame_type);
 /* DATA_KEY_BYTES bytes. */
 MUST_USE bool answer_node_key(const struct frame *, struct bytes *key);
-/* 1 or more bytes of DER. */
-MUST_USE bool answer_sealed(const struct frame *, struct bytes *der);
+/* Of that release, and no other; 1 or more bytes of DER. */
+MUST_USE bool answer_sealed(const struct frame *, const char *release_id, struct bytes *der);
 
 /* How often it has sealed, and its signature of what it was asked to sign. */
 MUST_USE bool answer_signed(const struct frame *, long long *seals, unsigned char signature[SIGNATURE_BYTES]);

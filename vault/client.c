@@ -2,6 +2,7 @@
  * vault_seal use a few warm connections beside it. A member is believed to be up only while its canary opens.
  * Must never wait beyond a deadline, and never hold a plaintext but the node key's. */
 #include "vault/client_inside.h"
+#include "vault/exchange.h"
 #include "vault/node_key.h"
 #include "verifier/reasons.h"
 
@@ -14,14 +15,16 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { RETRY_MS = 250 };
+_Static_assert((int)VAULT_SEALS_MAX <= (int)EXCHANGE_MAX, "what is sealed at once is one exchange");
 #define MILLISECOND 1000000LL
 
-/* ---- asking a member */
+/* ---- connections to a member, and what is thought of it */
 
-static int pool_take(struct link *link)
+static int pool_pop(struct link *link)
 {
 	int socket = -1;
 
@@ -29,6 +32,20 @@ static int pool_take(struct link *link)
 	if (link->n_idle > 0)
 		socket = link->idle[--link->n_idle];
 	pthread_mutex_unlock(&link->lock);
+	return socket;
+}
+
+/* One on which nothing has come since: neither its end, nor an answer that nobody had asked for. */
+static int pool_take(struct link *link)
+{
+	char byte;
+	int socket;
+
+	while ((socket = pool_pop(link)) >= 0) {
+		if (recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+			break;
+		close(socket);
+	}
 	return socket;
 }
 
@@ -48,36 +65,8 @@ static void pool_clear(struct link *link)
 {
 	int socket;
 
-	while ((socket = pool_take(link)) >= 0)
+	while ((socket = pool_pop(link)) >= 0)
 		close(socket);
-}
-
-static enum frame_result ask_on(
-	struct link *link, int socket, struct frame *request, struct frame *answer, long long deadline)
-{
-	enum frame_result result = frame_exchange(socket, request, answer, deadline);
-
-	if (result == FRAME_OK)
-		pool_put(link, socket);
-	else
-		close(socket); /* never used again: an answer may still come, and would be taken for another's
-				*/
-	return result;
-}
-
-/* A warm connection may belong to a member process that has ended since: then a fresh one is tried, once. */
-enum frame_result link_ask(struct link *link, struct frame *request, struct frame *answer, long long deadline)
-{
-	int socket = pool_take(link);
-	enum frame_result result = FRAME_CLOSED;
-
-	*answer = (struct frame){ .failed = true };
-	if (socket >= 0)
-		result = ask_on(link, socket, request, answer, deadline);
-	if (result != FRAME_CLOSED)
-		return result;
-	socket = frame_connect(link->place->socket, &result);
-	return socket < 0 ? result : ask_on(link, socket, request, answer, deadline);
 }
 
 long long link_try_until(const struct vault *vault, long long deadline)
@@ -99,25 +88,38 @@ static void link_suspect(struct link *link, bool down)
 	(void)n; /* full means awake */
 }
 
-enum outcome link_asked_in_vain(struct link *link, enum frame_result result, const struct frame *answer,
-	bool whole_time, struct reason *reason)
+/* An answer that is not what was asked for, as a reason: an error that the member tells of, or nonsense.
+ * False: nonsense. */
+static bool answered_in_vain(struct link *link, const struct frame *answer, struct reason *reason)
 {
 	enum frame_error error;
 	char text[ANSWER_TEXT_SIZE];
 
-	if (result != FRAME_OK) {
-		/* a caller who left it less than the usual time has proved nothing against it */
-		link_suspect(link, result == FRAME_LATE && whole_time);
-		return unavailable(
-			reason, REASON_VAULT, "%s: %s", link->place->name, frame_result_text(result));
-	}
 	if (!answer_error(answer, &error, text)) {
 		link_suspect(link, true);
-		return unavailable(reason, REASON_VAULT, "%s: it answered with nonsense", link->place->name);
+		(void)unavailable(reason, REASON_VAULT, "%s: it answered with nonsense", link->place->name);
+		return false;
 	}
 	if (error == ERROR_TOKEN)
 		link_suspect(link, false);
-	return unavailable(reason, REASON_VAULT, "%s: %.180s", link->place->name, text);
+	(void)unavailable(reason, REASON_VAULT, "%s: %.180s", link->place->name, text);
+	return true;
+}
+
+static enum outcome not_answered(struct link *link, enum frame_result result, struct reason *reason)
+{
+	return unavailable(reason, REASON_VAULT, "%s: %s", link->place->name, frame_result_text(result));
+}
+
+enum outcome link_asked_in_vain(
+	struct link *link, enum frame_result result, const struct frame *answer, struct reason *reason)
+{
+	if (result == FRAME_OK) {
+		(void)answered_in_vain(link, answer, reason);
+		return UNAVAILABLE;
+	}
+	link_suspect(link, result == FRAME_LATE);
+	return not_answered(link, result, reason);
 }
 
 /* ---- the monitor */
@@ -390,6 +392,20 @@ static enum outcome keys_take(struct vault *vault, const struct frame *answer, s
 	return OK;
 }
 
+/* One request on a connection of its own. */
+enum frame_result link_ask(struct link *link, struct frame *request, struct frame *answer, long long deadline)
+{
+	enum frame_result result;
+	int socket = frame_connect(link->place->socket, &result);
+
+	*answer = (struct frame){ .failed = true };
+	if (socket < 0)
+		return result;
+	result = frame_exchange(socket, request, answer, deadline);
+	close(socket);
+	return result;
+}
+
 enum outcome vault_take_node_key(
 	struct vault *vault, const struct envelope *node_key, long long deadline, struct reason *reason)
 {
@@ -407,10 +423,15 @@ enum outcome vault_take_node_key(
 	frame_put_pin(&request, &link->pin);
 	frame_put_envelope(&request, node_key, wrap);
 	result = link_ask(link, &request, &answer, link_try_until(vault, deadline));
-	if (result == FRAME_OK && answer.type == FRAME_KEY_BYTES)
+	if (result != FRAME_OK) {
+		link_suspect(link, false);
+		outcome = not_answered(link, result, reason);
+	} else if (answer.type == FRAME_KEY_BYTES) {
 		outcome = keys_take(vault, &answer, reason);
-	else
-		outcome = link_asked_in_vain(link, result, &answer, false, reason);
+	} else {
+		outcome = UNAVAILABLE;
+		answered_in_vain(link, &answer, reason);
+	}
 	frame_clear(&answer);
 	frame_clear(&request);
 	return outcome;
@@ -422,9 +443,28 @@ void sealed_clear(struct sealed *sealed)
 	*sealed = (struct sealed){ .data = NULL };
 }
 
-/* The grant as one member is asked to seal it. False: a secret is not sealed to that member. */
-static bool seal_request(
-	struct vault *vault, struct link *link, const struct grant *grant, struct frame *request)
+/* ---- sealing */
+
+/* Releases on their way to one member. */
+struct turn {
+	struct vault *vault;
+	struct link *link;
+	unsigned n;
+	struct seal *seals[VAULT_SEALS_MAX]; /* NULL: done, and no more ours */
+};
+
+static void seal_done(struct turn *turn, unsigned i, enum outcome outcome)
+{
+	struct seal *seal = turn->seals[i];
+
+	turn->seals[i] = NULL;
+	seal->outcome = outcome;
+	seal->done(seal);
+}
+
+/* The grant as one member is asked to seal it. False: a secret is not sealed to that member, or no memory. */
+static bool grant_put(
+	struct vault *vault, const struct link *link, const struct grant *grant, struct frame *request)
 {
 	const struct recipient *recipient = grant_recipient(grant);
 	const struct node_key *keys = atomic_load(&vault->keys);
@@ -452,58 +492,134 @@ static bool seal_request(
 			return false;
 		frame_put_envelope(request, envelope, wrap);
 	}
+	return !request->failed;
+}
+
+static bool turn_request(void *context, unsigned i, struct frame *request)
+{
+	struct turn *turn = context;
+	struct seal *seal = turn->seals[i];
+
+	if (grant_put(turn->vault, turn->link, seal->grant, request))
+		return true;
+	(void)unavailable(&seal->reason, REASON_VAULT,
+		request->failed ? "%s: memory is out" : "a secret of this release is not sealed to %s",
+		turn->link->place->name);
+	return false;
+}
+
+static bool sealed_take(struct bytes der, struct sealed *sealed)
+{
+	sealed->data = malloc(der.length);
+	if (sealed->data == NULL)
+		return false;
+	memcpy(sealed->data, der.data, der.length);
+	sealed->length = der.length;
 	return true;
 }
 
-static enum outcome sealed_take(const struct frame *answer, struct sealed *sealed, struct reason *reason)
+static bool turn_answer(void *context, unsigned i, const struct frame *answer)
 {
+	struct turn *turn = context;
+	struct seal *seal = turn->seals[i];
 	struct bytes der;
 
-	if (!answer_sealed(answer, &der))
-		return unavailable(reason, REASON_VAULT, "a sealed answer that is none");
-	sealed->data = malloc(der.length);
-	if (sealed->data == NULL)
-		return unavailable(reason, REASON_VAULT, "memory is out");
-	memcpy(sealed->data, der.data, der.length);
-	sealed->length = der.length;
-	return OK;
-}
-
-static enum outcome seal_by(struct vault *vault, struct link *link, const struct grant *grant,
-	long long deadline, struct sealed *sealed, struct reason *reason)
-{
-	long long until = link_try_until(vault, deadline);
-	struct frame request, answer;
-	enum frame_result result;
-	enum outcome outcome = FAULT;
-
-	if (!seal_request(vault, link, grant, &request)) {
-		frame_clear(&request);
-		return unavailable(reason, REASON_VAULT, "a secret of this release is not sealed to %s",
-			link->place->name);
-	}
-	result = link_ask(link, &request, &answer, until);
-	if (result == FRAME_OK && answer.type == FRAME_SEALED)
-		outcome = sealed_take(&answer, sealed, reason);
+	if (!answer_sealed(answer, grant_release_id(seal->grant), &der))
+		return answered_in_vain(turn->link, answer, &seal->reason);
+	if (sealed_take(der, &seal->sealed))
+		seal_done(turn, i, OK);
 	else
-		outcome = link_asked_in_vain(link, result, &answer, until != deadline, reason);
-	frame_clear(&answer);
-	frame_clear(&request);
-	return outcome;
+		(void)unavailable(&seal->reason, REASON_VAULT, "memory is out");
+	return true;
 }
 
-enum outcome vault_seal(struct vault *vault, const struct grant *grant, long long deadline,
-	struct sealed *sealed, struct reason *reason)
+/* Whoever left it less than the usual time has proved nothing against the member. */
+static void turn_late(void *context, unsigned i)
 {
-	enum outcome outcome = unavailable(reason, REASON_VAULT, "no member of the vault is up");
+	struct turn *turn = context;
 
-	*sealed = (struct sealed){ .data = NULL };
-	if (atomic_load(&vault->keys) == NULL)
-		return unavailable(reason, REASON_VAULT, "the node key has not been fetched yet");
-	for (unsigned i = 0; outcome != OK && i < vault->file.n_members; i++)
+	link_suspect(turn->link, false);
+	seal_done(turn, i, not_answered(turn->link, FRAME_LATE, &turn->seals[i]->reason));
+}
+
+static enum frame_result turn_on(const struct turn *turn, int socket, struct exchange *exchange)
+{
+	enum frame_result result = exchange_run(socket, exchange);
+
+	if (result == FRAME_OK)
+		pool_put(turn->link, socket);
+	else
+		close(socket); /* never used again: an answer may still come, and would be taken for another's
+				*/
+	return result;
+}
+
+/* A warm connection may belong to a member process that has ended since: then a fresh one is tried, once. */
+static enum frame_result turn_connected(const struct turn *turn, struct exchange *exchange)
+{
+	int socket = pool_take(turn->link);
+	enum frame_result result = FRAME_CLOSED;
+
+	if (socket >= 0)
+		result = turn_on(turn, socket, exchange);
+	if (result != FRAME_CLOSED)
+		return result;
+	socket = frame_connect(turn->link->place->socket, &result);
+	return socket < 0 ? result : turn_on(turn, socket, exchange);
+}
+
+/* Asks one member for all that are not done. */
+static void turn_take(struct turn *turn, struct link *link)
+{
+	struct exchange exchange = { .n = turn->n,
+		.patience = turn->vault->file.deadline_ms * MILLISECOND,
+		.context = turn,
+		.request = turn_request,
+		.answer = turn_answer,
+		.late = turn_late };
+	enum frame_result result;
+	bool waiting = false;
+
+	turn->link = link;
+	for (unsigned i = 0; i < turn->n; i++) {
+		exchange.over[i] = turn->seals[i] == NULL;
+		exchange.deadlines[i] = exchange.over[i] ? 0 : turn->seals[i]->deadline;
+	}
+	result = turn_connected(turn, &exchange);
+	for (unsigned i = 0; i < turn->n; i++)
+		if (!exchange.over[i]) {
+			waiting = true;
+			(void)not_answered(link, result, &turn->seals[i]->reason);
+		}
+	if (result != FRAME_OK)
+		link_suspect(link, result == FRAME_LATE && waiting);
+}
+
+static bool turn_over(const struct turn *turn)
+{
+	for (unsigned i = 0; i < turn->n; i++)
+		if (turn->seals[i] != NULL)
+			return false;
+	return true;
+}
+
+void vault_seal(struct vault *vault, struct seal *const seals[], size_t n)
+{
+	struct turn turn = { .vault = vault, .n = (unsigned)n };
+	bool keys = atomic_load(&vault->keys) != NULL;
+
+	for (unsigned i = 0; i < turn.n; i++) {
+		turn.seals[i] = seals[i];
+		seals[i]->sealed = (struct sealed){ .data = NULL };
+		(void)unavailable(&seals[i]->reason, REASON_VAULT,
+			keys ? "no member of the vault is up" : "the node key has not been fetched yet");
+	}
+	for (unsigned i = 0; keys && !turn_over(&turn) && i < vault->file.n_members; i++)
 		if (atomic_load(&vault->links[i].state) == MEMBER_UP)
-			outcome = seal_by(vault, &vault->links[i], grant, deadline, sealed, reason);
-	return outcome;
+			turn_take(&turn, &vault->links[i]);
+	for (unsigned i = 0; i < turn.n; i++)
+		if (turn.seals[i] != NULL)
+			seal_done(&turn, i, UNAVAILABLE);
 }
 
 bool vault_acknowledgement_valid(

@@ -65,7 +65,7 @@ enum outcome vault_checkpoint(struct vault *vault, size_t i, const struct signer
 		outcome = refused(
 			reason, REASON_VAULT, "%s has signed event %lld already", signer->member, last->seq);
 	else
-		outcome = link_asked_in_vain(link, result, &answer, true, reason);
+		outcome = link_asked_in_vain(link, result, &answer, reason);
 	frame_clear(&answer);
 	frame_clear(&request);
 	return outcome;

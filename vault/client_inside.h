@@ -35,13 +35,13 @@ struct vault {
 	struct link links[MEMBERS_MAX];
 };
 
-/* Sends and receives on a warm connection, or on a fresh one. */
+/* Sends and receives on a connection of its own. */
 enum frame_result link_ask(struct link *, struct frame *request, struct frame *answer, long long deadline);
 /* Until when one try may last: the caller's deadline or the vault file's own, whichever is first. */
 long long link_try_until(const struct vault *, long long deadline);
 /* What went wrong with a request, as a reason; tells the monitor where it should look. */
 enum outcome link_asked_in_vain(
-	struct link *, enum frame_result, const struct frame *answer, bool whole_time, struct reason *);
+	struct link *, enum frame_result, const struct frame *answer, struct reason *);
 /* Which head the member that is at the socket's other end last signed; *last is zeros where it has signed
  * none. False: why not. */
 MUST_USE bool link_last_head(struct link *, int socket, struct signed_head *last, char why[ANSWER_TEXT_SIZE]);

@@ -14,12 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VERSION = 1, ROOM_FIRST = 512, ROOM_SECRET = 128 };
+enum { VERSION = 2, ROOM_FIRST = 512, ROOM_SECRET = 128 };
 
 const char *frame_result_text(enum frame_result result)
 {
 	static const char *const texts[] = { "fine", "it closed the connection", "it did not answer in time",
-		"it does not speak this version's language" };
+		"it does not speak this version's language", "it stopped in the middle of a frame" };
 
 	return texts[result];
 }
@@ -198,8 +198,8 @@ void frame_put_envelope(struct frame *frame, const struct envelope *envelope, co
 	frame_put_bytes(frame, (struct bytes){ wrap->bytes, wrap->length });
 }
 
-/* Waits until the socket is ready. Rounds up, so that the last millisecond is not spun away. */
-static enum frame_result wait_ready(int socket, short events, long long deadline)
+/* Rounds up, so that the last millisecond is not spun away. */
+enum frame_result frame_wait(int socket, short events, long long deadline)
 {
 	for (;;) {
 		struct pollfd ready = { .fd = socket, .events = events };
@@ -221,79 +221,109 @@ static enum frame_result wait_ready(int socket, short events, long long deadline
 	}
 }
 
-static enum frame_result send_all(int socket, const unsigned char *data, size_t length, long long deadline)
+enum frame_result frame_send_some(int socket, struct frame *frame, size_t *sent)
 {
-	while (length > 0) {
-		ssize_t n = send(socket, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (frame->failed)
+		return FRAME_BROKEN;
+	number_put(frame->data + 2, (uint32_t)(frame->length - FRAME_HEAD));
+	while (*sent < frame->length) {
+		ssize_t n = send(
+			socket, frame->data + *sent, frame->length - *sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (n > 0) {
-			data += n;
-			length -= (size_t)n;
-		} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		if (n > 0)
+			*sent += (size_t)n;
+		else if (n == 0 || errno == EAGAIN)
+			return FRAME_PART;
+		else if (errno != EINTR)
 			return FRAME_CLOSED;
-		} else {
-			enum frame_result result = wait_ready(socket, POLLOUT, deadline);
-
-			if (result != FRAME_OK)
-				return result;
-		}
-	}
-	return FRAME_OK;
-}
-
-static enum frame_result receive_all(int socket, unsigned char *data, size_t length, long long deadline)
-{
-	while (length > 0) {
-		ssize_t n = recv(socket, data, length, MSG_DONTWAIT);
-
-		if (n > 0) {
-			data += n;
-			length -= (size_t)n;
-		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-			return FRAME_CLOSED;
-		} else {
-			enum frame_result result = wait_ready(socket, POLLIN, deadline);
-
-			if (result != FRAME_OK)
-				return result;
-		}
 	}
 	return FRAME_OK;
 }
 
 enum frame_result frame_send(int socket, struct frame *frame, long long deadline)
 {
-	if (frame->failed)
+	enum frame_result result;
+	size_t sent = 0;
+
+	while ((result = frame_send_some(socket, frame, &sent)) == FRAME_PART) {
+		result = frame_wait(socket, POLLOUT, deadline);
+		if (result != FRAME_OK)
+			return result;
+	}
+	return result;
+}
+
+/* On until `length` are received. */
+static enum frame_result receive_some(int socket, unsigned char *data, size_t length, size_t *received)
+{
+	while (*received < length) {
+		ssize_t n = recv(socket, data + *received, length - *received, MSG_DONTWAIT);
+
+		if (n > 0)
+			*received += (size_t)n;
+		else if (n < 0 && errno == EAGAIN)
+			return FRAME_PART;
+		else if (n == 0 || errno != EINTR)
+			return FRAME_CLOSED;
+	}
+	return FRAME_OK;
+}
+
+void frame_part_clear(struct frame_part *part)
+{
+	if (part->received >= FRAME_HEAD)
+		frame_clear(&part->frame);
+	*part = (struct frame_part){ .received = 0 };
+}
+
+/* Room for what the head announces, and no more than may be. */
+static enum frame_result part_start(struct frame_part *part)
+{
+	const unsigned char *head = part->head;
+	uint32_t length = number_get(head + 2);
+
+	if (head[0] != VERSION || head[1] == 0 || head[1] >= FRAME_TYPES_END || length > FRAME_MAX)
 		return FRAME_BROKEN;
-	number_put(frame->data + 2, (uint32_t)(frame->length - FRAME_HEAD));
-	return send_all(socket, frame->data, frame->length, deadline);
+	frame_start(&part->frame, head[1]);
+	return grow(&part->frame, length) ? FRAME_OK : FRAME_BROKEN;
+}
+
+enum frame_result frame_receive_some(int socket, struct frame_part *part, struct frame *frame)
+{
+	enum frame_result result = FRAME_OK;
+
+	*frame = (struct frame){ .failed = true };
+	if (part->received < FRAME_HEAD) {
+		result = receive_some(socket, part->head, FRAME_HEAD, &part->received);
+		if (result == FRAME_OK)
+			result = part_start(part);
+	}
+	if (result == FRAME_OK)
+		result = receive_some(
+			socket, part->frame.data, FRAME_HEAD + number_get(part->head + 2), &part->received);
+	if (result == FRAME_PART)
+		return result;
+	if (result == FRAME_OK) {
+		*frame = part->frame;
+		frame->length = part->received;
+		part->frame = (struct frame){ .failed = true };
+	}
+	frame_part_clear(part);
+	return result;
 }
 
 enum frame_result frame_receive(int socket, struct frame *frame, long long deadline)
 {
-	unsigned char head[FRAME_HEAD];
-	uint32_t length;
+	struct frame_part part = { .received = 0 };
 	enum frame_result result;
 
-	*frame = (struct frame){ .failed = true };
-	result = receive_all(socket, head, sizeof(head), deadline);
-	if (result != FRAME_OK)
-		return result;
-	length = number_get(head + 2);
-	if (head[0] != VERSION || head[1] == 0 || head[1] >= FRAME_TYPES_END || length > FRAME_MAX)
-		return FRAME_BROKEN;
-	frame_start(frame, head[1]);
-	if (!grow(frame, length)) {
-		frame_clear(frame);
-		return FRAME_BROKEN;
+	while ((result = frame_receive_some(socket, &part, frame)) == FRAME_PART) {
+		result = frame_wait(socket, POLLIN, deadline);
+		if (result != FRAME_OK)
+			break;
 	}
-	result = receive_all(socket, frame->data + FRAME_HEAD, length, deadline);
-	if (result != FRAME_OK) {
-		frame_clear(frame);
-		return result;
-	}
-	frame->length = FRAME_HEAD + length;
-	return FRAME_OK;
+	frame_part_clear(&part);
+	return result;
 }
 
 enum frame_result frame_exchange(int socket, struct frame *request, struct frame *answer, long long deadline)

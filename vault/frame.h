@@ -2,8 +2,9 @@
 #define VAULT_FRAME_H
 /* What passes between vouchsafed or the command line and a member process: frames over a UNIX stream socket.
  * A frame is a version byte, a type byte, the payload's length in 4 bytes, and the payload: fields by
- * position, each behind its length in 4 bytes, all big-endian. One request is under way on a connection, then
- * its one answer. */
+ * position, each behind its length in 4 bytes, all big-endian. Each request has one answer. Whoever asks may
+ * send further requests before the first answer has come: they are served one by one, and answered in their
+ * order (exchange.h). */
 #include "store/heads.h"
 
 #include <stdint.h>
@@ -25,7 +26,7 @@ enum frame_type {
 	FRAME_DONE, /* nothing */
 	FRAME_ERROR, /* enum frame_error, a sentence */
 	FRAME_KEY_BYTES, /* the node key: the only plaintext that ever passes */
-	FRAME_SEALED, /* CMS, DER */
+	FRAME_SEALED, /* release id, CMS (DER) */
 	FRAME_TOKEN_FOUND, /* serial, was it initialised just now */
 	FRAME_KEY_FOUND, /* key id, was it generated just now */
 	FRAME_IV_FOUND, /* IV mode */
@@ -76,7 +77,8 @@ enum frame_result {
 	FRAME_OK,
 	FRAME_CLOSED, /* the other side has gone */
 	FRAME_LATE, /* the deadline */
-	FRAME_BROKEN /* not our language, or no memory */
+	FRAME_BROKEN, /* not our language, or no memory */
+	FRAME_PART /* without waiting, not all of it yet */
 };
 const char *frame_result_text(enum frame_result);
 
@@ -115,6 +117,22 @@ MUST_USE enum frame_result frame_receive(int socket, struct frame *, long long d
 /* Sends the one and receives the other; both within the deadline. */
 MUST_USE enum frame_result frame_exchange(
 	int socket, struct frame *request, struct frame *answer, long long deadline);
+
+/* Until the socket is ready for these events of poll(2), or has ended. */
+MUST_USE enum frame_result frame_wait(int socket, short events, long long deadline);
+/* As much as passes without waiting: FRAME_PART where that is not all, to be called again once the socket is
+ * ready. *sent starts at 0. */
+MUST_USE enum frame_result frame_send_some(int socket, struct frame *, size_t *sent);
+
+/* What has come of a frame. Starts as zeros, and is zeros again after any result but FRAME_PART. */
+struct frame_part {
+	unsigned char head[FRAME_HEAD];
+	size_t received; /* of head and payload */
+	struct frame frame; /* once the head is whole */
+};
+void frame_part_clear(struct frame_part *);
+/* Never waits. As frame_receive does, or FRAME_PART. */
+MUST_USE enum frame_result frame_receive_some(int socket, struct frame_part *, struct frame *);
 
 /* Takes fields off one by one. What does not fit sets `failed`, and everything after it is empty: ask once,
  * at the end, with frame_finished. Bytes are borrowed from the frame. */

@@ -1,5 +1,6 @@
 /* The serving loop. The main thread accepts, watches and reaps; one thread for each connection reads a
- * request, serves it, answers, in turn. A connection of a stranger is closed before a byte of it is read. */
+ * request, serves it, answers, in turn; further requests wait in the socket's buffer. A connection of a
+ * stranger is closed before a byte of it is read. */
 #include "vault/member.h"
 #include "vault/listener.h"
 #include "vault/log.h"
@@ -42,6 +43,7 @@ struct member {
 	int listener, signals;
 	int stop; /* eventfd: readable from the moment we stop; for good */
 	int event; /* eventfd: a connection ended, or began to work */
+	_Atomic bool watched; /* the main thread looks again before a request that begins now has hung */
 	_Atomic bool dead; /* the token cannot be revived */
 	struct connection connections[CONNECTIONS];
 };
@@ -81,7 +83,8 @@ static bool request_answered(struct connection *connection, struct worker *worke
 	if (frame_receive(connection->socket, &request, frame_clock() + READ_SECONDS * SECOND) != FRAME_OK)
 		return false;
 	atomic_store(&connection->busy_from, frame_clock());
-	event_set(member->event); /* the main thread watches the time now */
+	if (!atomic_exchange(&member->watched, true))
+		event_set(member->event); /* the main thread has to watch the time now */
 	if (!serve(worker, &request, &answer))
 		atomic_store(&member->dead, true);
 	atomic_store(&connection->busy_from, 0);
@@ -166,11 +169,13 @@ static void accept_one(struct member *member)
 	close(socket);
 }
 
-/* Nanoseconds until the oldest request under way has hung for too long; -1 with none under way. */
+/* Nanoseconds until the oldest request under way has hung for too long; -1 with none under way: whoever
+ * begins then, and was not seen here, finds that nobody watches. */
 static long long until_hung(struct member *member)
 {
 	long long oldest = 0;
 
+	atomic_store(&member->watched, false);
 	for (unsigned i = 0; i < CONNECTIONS; i++) {
 		long long from = member->connections[i].used ? atomic_load(&member->connections[i].busy_from)
 							     : 0;
@@ -180,6 +185,7 @@ static long long until_hung(struct member *member)
 	}
 	if (oldest == 0)
 		return -1;
+	atomic_store(&member->watched, true);
 	oldest += HANG_SECONDS * SECOND - frame_clock();
 	return oldest > 0 ? oldest : 0;
 }

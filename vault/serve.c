@@ -312,6 +312,7 @@ static bool serve_seal(struct worker *worker, const struct request *request, str
 		return not_opened(opened, &why, answer);
 	log_seal(worker->service, request);
 	frame_start(answer, FRAME_SEALED);
+	frame_put_text(answer, request->release_id);
 	frame_put_bytes(answer, (struct bytes){ der, length });
 	OPENSSL_free(der);
 	return true;

@@ -44,10 +44,26 @@ struct sealed {
 };
 void sealed_clear(struct sealed *);
 
-/* Unseals what the grant names and seals it to the grant's own key. Blocks, at most until the deadline
- * (monotonic ns) or the vault file's own deadline for each try. OK or UNAVAILABLE (REASON_VAULT). */
-MUST_USE enum outcome vault_seal(
-	struct vault *, const struct grant *, long long deadline, struct sealed *, struct reason *);
+enum { VAULT_SEALS_MAX = 8 };
+
+/* A release to be sealed. The caller owns it and keeps it, and the grant, until `done` was called. */
+struct seal {
+	/* in */
+	const struct grant *grant;
+	long long deadline; /* monotonic ns */
+	void (*done)(struct seal *);
+	/* out */
+	enum outcome outcome; /* OK, or UNAVAILABLE (REASON_VAULT) */
+	struct sealed sealed; /* taken by the caller; there with OK alone */
+	struct reason reason;
+};
+
+/* For each of 1..VAULT_SEALS_MAX: unseals what the grant names and seals it to the grant's own key. They go
+ * to a member one behind the other on one connection; whom one does not serve tries the next. Calls `done`
+ * once for each, from the caller's thread, as soon as its answer is there or its deadline has passed,
+ * whatever becomes of the others; and returns when all are done. A member that gives no answer for the vault
+ * file's deadline counts as down. */
+void vault_seal(struct vault *, struct seal *const seals[], size_t n);
 
 /* Has member i of the file sign that head. Blocks, at most for the vault file's own deadline. OK: signed, and
  * verified with the signer's key. REFUSED: it has signed another head of that seq, or a newer one, which is

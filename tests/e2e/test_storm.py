@@ -1,32 +1,53 @@
 """A thousand instances at once, against an AWS that paces its callers as it says it does: with the server's own
-settings everybody is served, by a handful of calls. Beside strangers, while AWS is away, and under ThreadSanitizer.
+settings everybody is served, by a handful of calls. Beside strangers, while AWS is away, while the server's own
+credentials expire again and again, and under ThreadSanitizer.
 
 The load generator (bench/load.c) waits as vouchsafe-agent does; $TSAN is the folder of the server that is watched, and
 AGENTS=10000 makes it a storm of so many."""
+import contextlib
+import json
 import os
 import pathlib
+import re
+import subprocess
 import sys
 
 import tap
+from awssim import Signer, http_request
 from load import AWS_BUCKET, Crowd, defaults, metric
-from stack import Stack, wait_for
+from stack import ACCOUNT, Stack, wait_for
 from tap import equal
 
 AGENTS = int(os.environ.get("AGENTS") or 1000)
 CALLS = max(20, AGENTS // 100)  # of EC2 and IAM together
 PLAIN = os.environ.get("PLAIN", "build")
 STACKS = {}
+TTL = 4  # seconds that the keys of a container's endpoint live
+COMING = 14  # seconds within which agents begin, where those keys are to expire
+ENDPOINT = "/container/%s/vouchsafe-server" % ACCOUNT
+AUTHORIZATION = "Bearer container-token"
 
 
 def stack(name="plain"):
     """The stack with that build of the server; made when it is first asked for."""
     if name not in STACKS:
-        folders = {"plain": PLAIN, "tsan": os.environ.get("TSAN", "build/tsan")}
-        made = STACKS[name] = Stack(PLAIN, programs={"vouchsafed": pathlib.Path(folders[name]) / "vouchsafed"})
+        folder = os.environ.get("TSAN", "build/tsan") if name == "tsan" else PLAIN
+        made = STACKS[name] = Stack(PLAIN, programs={"vouchsafed": pathlib.Path(folder) / "vouchsafed"})
         defaults(made)
+        if name == "expiring":
+            expiring(made)
         made.start()
         made.crowd = Crowd(made, PLAIN)
     return STACKS[name]
+
+
+def expiring(made):
+    """The server's keys come from a container's endpoint, and live TTL seconds."""
+    role = ENDPOINT.rsplit("/", 1)[1]
+    made.sim.control("role", account=ACCOUNT, name=role)
+    made.sim.control("trust", account=ACCOUNT, role=role, container_token=AUTHORIZATION, ttl=TTL)
+    made.aws_environment = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": made.sim.url + ENDPOINT,
+                            "AWS_CONTAINER_AUTHORIZATION_TOKEN": AUTHORIZATION}
 
 
 def tails():
@@ -125,6 +146,71 @@ def test_aws_goes_away_and_comes_back():
         equal(granted(of, instances), [])
         of.sim.clear_faults()
         of.sim.fault("DescribeInstances", "error-500", times=3)
+        summary = crowd.result()
+    finally:
+        crowd.end()
+    judge(summary, AGENTS)
+    assert summary["statuses"]["503"] > 0, summary
+    once(of, instances)
+
+
+def signer_of(of, action):
+    """The access key id of an action's last call."""
+    headers = dict((name.lower(), value) for name, value in of.sim.last(action)["headers"])
+    return re.search(r"Credential=([A-Z0-9]+)/", headers["authorization"]).group(1)
+
+
+def own_keys(of):
+    """Such keys for ourselves, to be kept for too long."""
+    given = json.loads(http_request(of.sim.port, "GET", ENDPOINT, {"Authorization": AUTHORIZATION}).body)
+    return Signer(given["AccessKeyId"], given["SecretAccessKey"], given["Token"])
+
+
+def test_credentials_expire_in_the_middle_of_a_storm():
+    """Keys that live 4 seconds, and thousands of agents that come within 14: the keys are changed under way, no call is
+    signed with any that have ended, which AWS refuses, and nobody notices."""
+    of = stack("expiring")
+    of.sim.throttle(**AWS_BUCKET, delay_ms=50)
+    instances = of.crowd.fleet(3 * AGENTS)
+    kept = own_keys(of)
+    equal(of.sim.describe(kept).status, 200)
+    calls(of)
+    crowd = of.crowd.start(of.crowd.lines(instances), "--ramp", str(COMING), "--seconds", "60")
+    signers = set()
+    try:
+        wait_for("a call", lambda: of.sim.counters().get("DescribeInstances", {"calls": 0})["calls"] > 0)
+        while crowd.process.poll() is None:
+            signers.add(signer_of(of, "DescribeInstances"))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                crowd.process.wait(0.2)
+        summary = crowd.result()
+    finally:
+        crowd.end()
+    judge(summary, len(instances))
+    once(of, instances)
+    came = calls(of)
+    equal({outcome for action, outcome in came if action != "container"}, {"OK"}, came)
+    changed = len(signers) - 1
+    assert changed >= 2 and came[("container", "200")] >= changed, (signers, came)
+    equal(of.sim.describe(kept).error_code(), "RequestExpired")  # so would the server's first have been refused
+
+
+def test_a_storm_outlives_its_credentials():
+    """Their source fails for longer than the keys hold: agents are sent away then, and nothing is burned. When it is
+    back all are served."""
+    of = stack("expiring")
+    refused = 'vouchsafe_requests_total{kind="release",status="503"}'
+    of.sim.throttle(**AWS_BUCKET, delay_ms=50)
+    instances = of.crowd.fleet(AGENTS)
+    before = metric(of, refused)
+    calls(of)
+    of.sim.fault("container", "error-500", times=-1)
+    crowd = of.crowd.start(of.crowd.lines(instances), "--ramp", str(2 * TTL), "--seconds", "60")
+    try:
+        wait_for("agents that are sent away", lambda: metric(of, refused) > before)
+        came = calls(of)
+        assert len(granted(of, instances)) < AGENTS and ("container", "200") not in came, came
+        of.sim.clear_faults()
         summary = crowd.result()
     finally:
         crowd.end()

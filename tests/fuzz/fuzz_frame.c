@@ -124,6 +124,15 @@ static bool answers_to_setup(const struct frame *frame, struct frame *made)
 	return true;
 }
 
+/* Whose answer it says that it is. */
+static const char *id_first(const struct frame *frame, char id[UUID_SIZE])
+{
+	struct frame_reader reader = frame_read(frame);
+
+	frame_take_text(&reader, id, UUID_SIZE);
+	return id;
+}
+
 static bool answers_about_heads(const struct frame *frame, struct frame *made)
 {
 	unsigned char signature[SIGNATURE_BYTES];
@@ -159,6 +168,7 @@ static void as_answer(const struct frame *frame)
 {
 	char text[ANSWER_TEXT_SIZE];
 	enum frame_error error;
+	char id[UUID_SIZE];
 	struct bytes bytes;
 	struct frame made;
 
@@ -168,8 +178,12 @@ static void as_answer(const struct frame *frame)
 		printable(text);
 		frame_put_number(&made, error);
 		frame_put_text(&made, text);
-	} else if (answer_node_key(frame, &bytes) || answer_sealed(frame, &bytes)) {
+	} else if (answer_node_key(frame, &bytes)) {
+		MUST_HOLD(bytes.length == DATA_KEY_BYTES);
+		frame_put_bytes(&made, bytes);
+	} else if (answer_sealed(frame, id_first(frame, id), &bytes)) {
 		MUST_HOLD(bytes.length > 0);
+		frame_put_text(&made, id);
 		frame_put_bytes(&made, bytes);
 	} else if (!answer_plain(frame, FRAME_DONE) && !answer_plain(frame, FRAME_INPUT_READ) &&
 		   !answers_to_setup(frame, &made) && !answers_about_heads(frame, &made)) {
@@ -206,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST_HOLD(frame.failed && !frame.data);
 		return 0;
 	}
-	MUST_HOLD(frame.length >= FRAME_HEAD && frame.length <= size && data[0] == 1);
+	MUST_HOLD(frame.length >= FRAME_HEAD && frame.length <= size && data[0] == 2);
 	MUST_HOLD(frame.type >= FRAME_CANARY && frame.type < FRAME_TYPES_END && frame.type == data[1]);
 	MUST_HOLD(memcmp(frame.data + FRAME_HEAD, data + FRAME_HEAD, frame.length - FRAME_HEAD) == 0);
 	as_request(&frame);

@@ -20,7 +20,7 @@ static unsigned frames_whole(const uint8_t *data, size_t size)
 		size_t length = (size_t)data[2] << 24 | (size_t)data[3] << 16 | (size_t)data[4] << 8 |
 				data[5];
 
-		if (data[0] != 1 || data[1] == 0 || data[1] >= FRAME_TYPES_END || length > size - FRAME_HEAD)
+		if (data[0] != 2 || data[1] == 0 || data[1] >= FRAME_TYPES_END || length > size - FRAME_HEAD)
 			break;
 		if (data[1] == FRAME_KEY_BYTES && length > 128 - FRAME_HEAD)
 			break; /* a secret's room does not grow */

@@ -81,6 +81,31 @@ static const struct step line[] = {
 	{ 0 },
 };
 
+/* The first batches are held while `blockers_held`, the others until so many have begun. */
+static size_t blockers, begun_batches, awaited, sizes[16];
+static bool blockers_held;
+
+static void seal(struct work *const batch[], size_t n)
+{
+	size_t number, i;
+
+	pthread_mutex_lock(&mutex);
+	number = begun_batches++;
+	sizes[number] = n;
+	pthread_cond_broadcast(&changed);
+	while (number < blockers ? blockers_held : begun_batches < awaited)
+		pthread_cond_wait(&changed, &mutex);
+	pthread_mutex_unlock(&mutex);
+	for (i = 0; i < n; i++)
+		pipeline_done(batch[i], pass(batch[i]));
+}
+
+static const struct step shared_line[] = {
+	{ "seal", VAULT, .begin_batch = seal, .most = 3 },
+	{ "answer", LISTENER, .batch = answer, .even_if_refused = true },
+	{ 0 },
+};
+
 static const struct step kept_line[] = {
 	{ "confirm", WORKERS, .begin = begin_and_keep },
 	{ "seal", VAULT, .one = pass },
@@ -172,6 +197,50 @@ static void batches(void **state)
 	finish(pipeline);
 }
 
+/* What waits is shared out among the lane's two threads, neither of which takes more than the step's bound. A
+ * refused one is so alone. */
+static void shared_batches(void **state)
+{
+	static const struct {
+		size_t waiting, first, second;
+	} cases[] = { { 1, 1, 0 }, { 2, 1, 1 }, { 4, 2, 1 }, { 5, 3, 1 }, { 10, 3, 3 } };
+	size_t i, k;
+
+	(void)state;
+	for (k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		struct piece pieces[10] = { 0 }, busy[2] = { 0 };
+		struct pipeline *pipeline = open_pipeline(12);
+		size_t n = cases[k].waiting;
+
+		begun_batches = 0;
+		blockers = 2;
+		awaited = n > 1 ? 4 : 3;
+		blockers_held = true;
+		for (i = 0; i < 2; i++)
+			enter(pipeline, &busy[i], shared_line);
+		pthread_mutex_lock(&mutex);
+		while (begun_batches < 2)
+			pthread_cond_wait(&changed, &mutex);
+		pthread_mutex_unlock(&mutex);
+		pieces[0].fail_at = "seal";
+		for (i = 0; i < n; i++)
+			enter(pipeline, &pieces[i], shared_line);
+		pthread_mutex_lock(&mutex);
+		blockers_held = false;
+		pthread_cond_broadcast(&changed);
+		pthread_mutex_unlock(&mutex);
+		wait_answered((unsigned)n + 2);
+		finish(pipeline);
+		/* whichever of them was noted first */
+		assert_int_equal(sizes[2] + (n > 1 ? sizes[3] : 0), cases[k].first + cases[k].second);
+		assert_true(sizes[2] == cases[k].first || sizes[2] == cases[k].second);
+		for (i = 0; i < n; i++) {
+			assert_string_equal(pieces[i].way, "sa");
+			assert_int_equal(pieces[i].work.outcome, i == 0 ? REFUSED : OK);
+		}
+	}
+}
+
 /* Kept by an outside thread, and come back after its deadline: the next step is not begun. */
 static void late(void **state)
 {
@@ -193,11 +262,34 @@ static void late(void **state)
 	assert_string_equal(piece.work.reason.code, REASON_OVERLOADED);
 }
 
+/* Late ones leave a batch before it is begun; the others do not notice. */
+static void late_in_a_batch(void **state)
+{
+	static struct piece pieces[6];
+	struct pipeline *pipeline = open_pipeline(6);
+	size_t i;
+
+	(void)state;
+	begun_batches = blockers = awaited = 0;
+	for (i = 0; i < 6; i++) {
+		pieces[i].work.deadline = i % 2 ? 1 : 0;
+		enter(pipeline, &pieces[i], shared_line);
+	}
+	wait_answered(6);
+	finish(pipeline);
+	for (i = 0; i < 6; i++) {
+		assert_string_equal(pieces[i].way, i % 2 ? "a" : "sa");
+		assert_int_equal(pieces[i].work.outcome, i % 2 ? UNAVAILABLE : OK);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ways),
 		cmocka_unit_test(batches),
+		cmocka_unit_test(shared_batches),
+		cmocka_unit_test(late_in_a_batch),
 		cmocka_unit_test(late),
 	};
 

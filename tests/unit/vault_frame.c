@@ -146,11 +146,12 @@ static void strange_heads_are_refused(void **state)
 	static const struct {
 		unsigned char head[FRAME_HEAD];
 		const char *why;
-	} heads[] = { { { 0, 1, 0, 0, 0, 0 }, "version 0" }, { { 2, 1, 0, 0, 0, 0 }, "version 2" },
-		{ { 1, 0, 0, 0, 0, 0 }, "type 0" }, { { 1, FRAME_TYPES_END, 0, 0, 0, 0 }, "type beyond" },
-		{ { 1, 255, 0, 0, 0, 0 }, "type 255" }, { { 1, 1, 0xff, 0xff, 0xff, 0xff }, "4 GiB" },
-		{ { 1, 1, 0, 0x28, 0, 1 }, "one byte too long" },
-		{ { 1, FRAME_KEY_BYTES, 0, 0, 1, 0 }, "a key of 256 bytes" } };
+	} heads[] = { { { 0, 1, 0, 0, 0, 0 }, "version 0" }, { { 1, 1, 0, 0, 0, 0 }, "version 1" },
+		{ { 3, 1, 0, 0, 0, 0 }, "version 3" }, { { 2, 0, 0, 0, 0, 0 }, "type 0" },
+		{ { 2, FRAME_TYPES_END, 0, 0, 0, 0 }, "type beyond" }, { { 2, 255, 0, 0, 0, 0 }, "type 255" },
+		{ { 2, 1, 0xff, 0xff, 0xff, 0xff }, "4 GiB" },
+		{ { 2, 1, 0, 0x28, 0, 1 }, "one byte too long" },
+		{ { 2, FRAME_KEY_BYTES, 0, 0, 1, 0 }, "a key of 256 bytes" } };
 	struct frame frame;
 
 	(void)state;
@@ -295,12 +296,16 @@ static void answers_are_exact(void **state)
 	assert_false(answer_plain(&frame, FRAME_DONE));
 	frame_clear(&frame);
 	frame_start(&frame, FRAME_SEALED);
+	frame_put_text(&frame, "01890a5d-ac96-774b-bcce-b302099a8057");
+	assert_false(answer_sealed(&frame, "01890a5d-ac96-774b-bcce-b302099a8057", &bytes));
 	frame_put_text(&frame, "der");
-	assert_true(answer_sealed(&frame, &bytes));
+	assert_true(answer_sealed(&frame, "01890a5d-ac96-774b-bcce-b302099a8057", &bytes));
 	assert_int_equal(bytes.length, 3);
+	assert_false(answer_sealed(&frame, "01890a5d-ac96-774b-bcce-b302099a8058", &bytes));
+	assert_null(bytes.data);
 	assert_false(answer_node_key(&frame, &bytes));
 	frame_put_text(&frame, "more");
-	assert_false(answer_sealed(&frame, &bytes));
+	assert_false(answer_sealed(&frame, "01890a5d-ac96-774b-bcce-b302099a8057", &bytes));
 	assert_null(bytes.data);
 	frame_clear(&frame);
 }

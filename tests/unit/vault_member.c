@@ -219,16 +219,31 @@ static struct grant *grant_new(const char *one, const char *two)
 	return record.grant;
 }
 
+static void sealed_once(struct seal *its)
+{
+	assert_true((its->outcome == OK) == (its->sealed.data != NULL));
+	if (its->outcome != OK)
+		assert_string_equal(its->reason.code, REASON_VAULT);
+	its->done = NULL;
+}
+
+/* What becomes of one release within that time. */
+static struct seal seal_within(struct vault *vault, const struct grant *grant, long long time)
+{
+	struct seal one = { .grant = grant, .deadline = frame_clock() + time, .done = sealed_once };
+
+	vault_seal(vault, (struct seal *[]){ &one }, 1);
+	assert_null(one.done);
+	return one;
+}
+
 static enum outcome seal(struct vault *vault, const struct grant *grant, struct reason *reason)
 {
-	struct sealed sealed;
-	enum outcome outcome = vault_seal(vault, grant, frame_clock() + 20 * SECOND, &sealed, reason);
+	struct seal one = seal_within(vault, grant, 20 * SECOND);
 
-	assert_true((outcome == OK) == (sealed.data != NULL));
-	if (outcome != OK)
-		assert_string_equal(reason->code, REASON_VAULT);
-	sealed_clear(&sealed);
-	return outcome;
+	*reason = one.reason;
+	sealed_clear(&one.sealed);
+	return one.outcome;
 }
 
 static void must_seal(struct vault *vault)
@@ -383,8 +398,7 @@ static void a_release_is_sealed_and_opens(void **state)
 	char path[96], command[300], opened[2000], expected[64];
 	struct vault *vault;
 	struct grant *grant = grant_new("hsm-pin", NULL);
-	struct sealed sealed;
-	struct reason reason = { "", "" };
+	struct seal one;
 	const char *ack;
 	size_t n;
 	FILE *out;
@@ -395,10 +409,11 @@ static void a_release_is_sealed_and_opens(void **state)
 	assert_true(vault_ready(vault));
 	assert_int_equal(vault_member_state(vault, MEMBER), MEMBER_UP);
 	assert_int_equal(vault_member_state(vault, "hsm-b"), MEMBER_DOWN);
-	assert_int_equal(vault_seal(vault, grant, frame_clock() + 20 * SECOND, &sealed, &reason), OK);
+	one = seal_within(vault, grant, 20 * SECOND);
+	assert_int_equal(one.outcome, OK);
 	snprintf(path, sizeof(path), "%s/sealed", place.folder);
 	out = fopen(path, "w");
-	assert_int_equal(fwrite(sealed.data, 1, sealed.length, out), sealed.length);
+	assert_int_equal(fwrite(one.sealed.data, 1, one.sealed.length, out), one.sealed.length);
 	fclose(out);
 	snprintf(command, sizeof(command),
 		"openssl cms -decrypt -binary -inform DER -inkey %s/key.pem -in %s", place.folder, path);
@@ -425,7 +440,7 @@ static void a_release_is_sealed_and_opens(void **state)
 		"\"release_id\":\"%s\",\"secrets\":\"hsm-pin:1\",\"recipient\":", grant_release_id(grant));
 	assert_int_equal(log_count(command), 1);
 	assert_int_equal(log_count("\"count\":\"1\""), 1);
-	sealed_clear(&sealed);
+	sealed_clear(&one.sealed);
 	grant_free(grant);
 	vault_close(vault);
 }
@@ -599,12 +614,76 @@ static void many_threads_seal(void **state)
 	vault_close(vault);
 }
 
+/* Eight at once, and the member is gone when that many are sealed. */
+struct interrupted {
+	struct seal seal; /* first */
+	int how; /* the signal; 0: none */
+};
+
+static void interrupt(struct seal *its)
+{
+	int how = ((struct interrupted *)its)->how;
+
+	sealed_once(its);
+	if (how != 0)
+		kill(member, how);
+}
+
+static unsigned sealed_before(struct vault *vault, struct grant *const grants[VAULT_SEALS_MAX], int how)
+{
+	struct interrupted all[VAULT_SEALS_MAX];
+	struct seal *seals[VAULT_SEALS_MAX];
+	unsigned good = 0;
+
+	for (unsigned i = 0; i < VAULT_SEALS_MAX; i++) {
+		all[i] = (struct interrupted){ .seal = { .grant = grants[i],
+						       .deadline = frame_clock() + 20 * SECOND,
+						       .done = interrupt },
+			.how = i == 2 ? how : 0 };
+		seals[i] = &all[i].seal;
+	}
+	vault_seal(vault, seals, VAULT_SEALS_MAX);
+	for (unsigned i = 0; i < VAULT_SEALS_MAX; i++) {
+		assert_null(all[i].seal.done);
+		assert_true(i > 2 || all[i].seal.outcome == OK);
+		good += all[i].seal.outcome == OK;
+		sealed_clear(&all[i].seal.sealed);
+	}
+	return good;
+}
+
+static void a_member_ends_among_several(void **state)
+{
+	struct grant *grants[VAULT_SEALS_MAX];
+	struct vault *vault;
+
+	(void)state;
+	member_start(NULL);
+	vault = client_ready();
+	for (unsigned i = 0; i < VAULT_SEALS_MAX; i++)
+		grants[i] = grant_new("hsm-pin", i % 2 ? "needle" : NULL);
+	assert_int_equal(sealed_before(vault, grants, 0), VAULT_SEALS_MAX);
+	for (int i = 0; i < 6; i++) {
+		int how = i % 2 ? SIGTERM : SIGKILL, status = 0;
+
+		assert_true(sealed_before(vault, grants, how) >= 3);
+		assert_int_equal(waitpid(member, &status, 0), member);
+		assert_int_equal(status, how == SIGTERM ? 0 : SIGKILL);
+		await('d');
+		member_start(NULL);
+		await('u');
+		assert_int_equal(sealed_before(vault, grants, 0), VAULT_SEALS_MAX);
+	}
+	for (unsigned i = 0; i < VAULT_SEALS_MAX; i++)
+		grant_free(grants[i]);
+	vault_close(vault);
+}
+
 static void a_stopped_member_costs_one_deadline(void **state)
 {
 	struct grant *grant = grant_new("hsm-pin", NULL);
 	long long began, took;
 	struct vault *vault;
-	struct sealed sealed;
 	struct reason reason;
 
 	(void)state;
@@ -613,8 +692,7 @@ static void a_stopped_member_costs_one_deadline(void **state)
 	vault = client_ready();
 	kill(member, SIGSTOP);
 	/* a caller in more of a hurry than that proves nothing against the member */
-	assert_int_equal(
-		vault_seal(vault, grant, frame_clock() + SECOND / 100, &sealed, &reason), UNAVAILABLE);
+	assert_int_equal(seal_within(vault, grant, SECOND / 100).outcome, UNAVAILABLE);
 	began = frame_clock();
 	assert_int_equal(seal(vault, grant, &reason), UNAVAILABLE);
 	took = frame_clock() - began;
@@ -732,8 +810,8 @@ static void connections_are_counted(void **state)
 
 static void nonsense_is_answered_by_closing(void **state)
 {
-	static const char *const texts[] = { "GET / HTTP/1.1\r\n\r\n", "\1\3\0\0\0\0", "\1\1\xff\xff\xff\xff",
-		"\0", "\1\4\0\0\0\0" };
+	static const char *const texts[] = { "GET / HTTP/1.1\r\n\r\n", "\2\3\0\0\0\0", "\2\1\xff\xff\xff\xff",
+		"\0", "\2\4\0\0\0\0" };
 	enum frame_result result;
 	struct frame answer;
 
@@ -937,6 +1015,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(attack_32_a_member_is_judged_before_it_is_used, begin, end),
 		cmocka_unit_test_setup_teardown(checkpoints_are_signed_and_verified, begin, end),
 		cmocka_unit_test_setup_teardown(many_threads_seal, begin, end),
+		cmocka_unit_test_setup_teardown(a_member_ends_among_several, begin, end),
 		cmocka_unit_test_setup_teardown(a_stopped_member_costs_one_deadline, begin, end),
 		cmocka_unit_test_setup_teardown(strangers_are_refused, begin, end),
 		cmocka_unit_test_setup_teardown(connections_are_counted, begin, end),

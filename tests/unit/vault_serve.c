@@ -1,6 +1,7 @@
 /* The serving member's three requests, in this process, over SoftHSM: what it answers, what it refuses, and
  * what it does when the token forgets its sessions, its login, or itself. */
 #include "tests/unit/vault_fixture.h"
+#include "vault/answer.h"
 #include "vault/cms_seal.h"
 #include "vault/envelope_crypto.h"
 #include "vault/pin.h"
@@ -176,16 +177,15 @@ static void functions_take(void)
 
 static json_t *opened(const struct frame *answer)
 {
-	struct frame_reader reader = frame_read(answer);
-	struct bytes der = frame_take_bytes(&reader, 1, FRAME_MAX);
-	const unsigned char *at = der.data;
-	CMS_ContentInfo *cms;
 	BIO *out = BIO_new(BIO_s_mem());
+	const unsigned char *at;
+	CMS_ContentInfo *cms;
+	struct bytes der;
 	char *text;
 	json_t *root;
 
-	assert_int_equal(answer->type, FRAME_SEALED);
-	assert_true(frame_finished(&reader));
+	assert_true(answer_sealed(answer, RELEASE, &der));
+	at = der.data;
 	cms = d2i_CMS_ContentInfo(NULL, &at, (long)der.length);
 	assert_non_null(cms);
 	assert_int_equal(CMS_decrypt_set1_pkey(cms, recipient, NULL), 1);
