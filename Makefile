@@ -145,6 +145,8 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 objects = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 fuzz_o := $(verifier_o) $(policy_o)
 fuzz_answer_o := $(call objects,agent/request agent/evidence agent/imds agent/pace aws/sigv4 aws/regions)
+fuzz_backup_o := $(store_o) $(call objects,cli/backup_file cli/backup_piece cli/backup_seal)
+fuzz_backup_l := -lsqlite3 -lpq
 fuzz_config_o := $(server_config_o) $(call objects,server/forwarded) $(aws_o)
 fuzz_config_l := -lcurl -lxml2
 fuzz_document_l := -Wl,--wrap=PKCS7_verify

@@ -25,6 +25,7 @@ static const struct option *option_find(const struct option *option, const char 
 static bool option_take(const struct option *option, struct words words, int *i, struct complaint *complaint)
 {
 	const char *value = strchr(words.word[*i], '=');
+	unsigned place = 0;
 
 	if (option->flag) {
 		if (value || *option->flag)
@@ -32,12 +33,15 @@ static bool option_take(const struct option *option, struct words words, int *i,
 		*option->flag = true;
 		return true;
 	}
-	if (*option->value)
-		return complain(complaint, "%s is given twice", option->name);
+	while (place < option->room && option->value[place])
+		place++;
+	if (place == option->room && (option->room > 0 || *option->value))
+		return complain(complaint, option->room > 0 ? "%s is given too often" : "%s is given twice",
+			option->name);
 	if (!value && *i + 1 >= words.n)
 		return complain(complaint, "%s: its value is missing", option->name);
-	*option->value = value ? value + 1 : words.word[++*i];
-	return **option->value || complain(complaint, "%s: its value is empty", option->name);
+	option->value[place] = value ? value + 1 : words.word[++*i];
+	return option->value[place][0] || complain(complaint, "%s: its value is empty", option->name);
 }
 
 bool command_line_take(struct words words, const struct option *options, const char *operands[],
@@ -66,6 +70,16 @@ bool command_line_take(struct words words, const struct option *options, const c
 	}
 	return taken == n_operands ||
 	       complain(complaint, "a word is missing: %d wanted, %d given", n_operands, taken);
+}
+
+bool command_line_has(struct words words, const char *name)
+{
+	const struct option options[] = { { name, NULL, NULL }, { 0 } };
+
+	for (int i = 0; i < words.n && strcmp(words.word[i], "--") != 0; i++)
+		if (option_find(options, words.word[i]))
+			return true;
+	return false;
 }
 
 static void print_line(const char *text)

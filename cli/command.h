@@ -17,12 +17,16 @@ struct option {
 	const char *name; /* "--file" */
 	const char **value;
 	bool *flag;
+	unsigned room; /* value[] has room for so many, all NULL at first; 0: for one */
 };
 
-/* Options in any order ("--name value" or "--name=value", each at most once; behind "--" all are operands),
- * and exactly n_operands operands. False: the complaint names the word. */
+/* Options in any order ("--name value" or "--name=value", each at most once, or as often as it has room;
+ * behind "--" all are operands), and exactly n_operands operands. False: the complaint names the word. */
 MUST_USE bool command_line_take(
 	struct words, const struct option *, const char *operands[], int n_operands, struct complaint *);
+
+/* Is that option among the words? For a command that is two, told apart by one of their options. */
+bool command_line_has(struct words, const char *option);
 
 /* "vouchsafe: ..." on standard error; return COMMAND_FAILED and COMMAND_MISUSED. */
 int command_failed(const struct complaint *);

@@ -13,6 +13,9 @@ int run_secret_remove(struct words);
 /* ledger.c */
 int run_ledger_show(struct words);
 int run_ledger_rearm(struct words);
+/* backup.c, restore.c */
+int run_backup(struct words);
+int run_restore(struct words);
 /* restore_accept.c */
 int run_restore_accept(struct words);
 /* audit.c */

@@ -2,6 +2,8 @@
  * start another vouchsafe-vault than the one that belongs to this program without being told so. */
 #include "cli/installation.h"
 
+#include "store/restore.h"
+
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +49,7 @@ static void said(void *context, const char *text)
 	fprintf(stderr, "%s\n", text);
 }
 
-struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
+static struct installation *installation_new(const char *path, struct complaint *complaint)
 {
 	struct installation *installation = calloc(1, sizeof(*installation));
 
@@ -57,17 +59,60 @@ struct installation *installation_open(const char *path, enum store_use use, str
 	}
 	actor_fill(installation->actor);
 	if (config_load(path ? path : CONFIG_DEFAULT, &installation->config, complaint))
-		installation->store = store_open(
-			&(struct store_settings){ .uri = installation->config.store,
-				.use = use,
-				.node = installation->config.node,
-				.min_sync_standbys = installation->config.min_sync_standbys,
-				.told = said },
-			complaint);
+		return installation;
+	installation_close(installation);
+	return NULL;
+}
+
+static struct store_settings settings_of(const struct installation *installation, enum store_use use)
+{
+	return (struct store_settings){ .uri = installation->config.store,
+		.use = use,
+		.node = installation->config.node,
+		.min_sync_standbys = installation->config.min_sync_standbys,
+		.told = said };
+}
+
+struct installation *installation_open(const char *path, enum store_use use, struct complaint *complaint)
+{
+	struct installation *installation = installation_new(path, complaint);
+	struct store_settings settings;
+
+	if (!installation)
+		return NULL;
+	settings = settings_of(installation, use);
+	installation->store = store_open(&settings, complaint);
 	if (installation->store)
 		return installation;
 	installation_close(installation);
 	return NULL;
+}
+
+struct installation *installation_restore(
+	const char *path, const char *uri, unsigned schema, struct complaint *complaint)
+{
+	struct installation *installation = installation_new(path, complaint);
+	struct store_settings settings;
+
+	if (!installation)
+		return NULL;
+	settings = settings_of(installation, STORE_RESTORE);
+	if (uri)
+		settings.uri = uri;
+	installation->store = restore_begin(&settings, schema, complaint);
+	if (installation->store)
+		return installation;
+	installation_close(installation);
+	return NULL;
+}
+
+bool installation_read_alone(struct installation *installation, struct complaint *complaint)
+{
+	struct store_settings settings = settings_of(installation, STORE_READ);
+
+	store_close(installation->store);
+	installation->store = store_open(&settings, complaint);
+	return installation->store;
 }
 
 void installation_close(struct installation *installation)

@@ -20,6 +20,12 @@ struct installation {
 /* Reads the configuration (`path` NULL: CONFIG_DEFAULT) and opens the store for this use. NULL with a
  * complaint. */
 struct installation *installation_open(const char *path, enum store_use, struct complaint *);
+/* The same for a database that is to be restored: `uri` instead of the configuration's where it is not NULL,
+ * and restore_begin with that version of the schema. */
+struct installation *installation_restore(
+	const char *path, const char *uri, unsigned schema, struct complaint *);
+/* Its store again, for reading alone. False: none is open. */
+MUST_USE bool installation_read_alone(struct installation *, struct complaint *);
 void installation_close(struct installation *);
 /* Another name stands in the trail. False: it is none. */
 MUST_USE bool installation_actor(struct installation *, const char *name);

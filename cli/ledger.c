@@ -1,12 +1,15 @@
-/* `vouchsafe ledger`: what an instance has had, and how an operator allows it one more first use. */
-#include "store/ledger.h"
+/* `vouchsafe ledger` for one instance: what it has had, and how an operator allows it one more first use.
+ * cli/fleet.c is the same for those of a rule. */
+#include "cli/ledger.h"
 
 #include "cli/commands.h"
 #include "cli/installation.h"
 #include "cli/table.h"
 #include "verifier/encoding.h"
 
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What both commands are about. */
 struct subject {
@@ -26,6 +29,46 @@ static bool subject_valid(const struct subject *subject, struct complaint *compl
 
 /* ---- show */
 
+/* 0: null. */
+static json_t *moment_json(long long us)
+{
+	char text[TIMESTAMP_SIZE];
+
+	if (us == 0)
+		return json_null();
+	timestamp_encode(us, text);
+	return json_string(text);
+}
+
+bool ledger_row_print(const struct ledger_row *row, struct complaint *complaint)
+{
+	char recipient[HEX_SIZE(sizeof(row->recipient_sha256))];
+	json_t *object;
+	char *text;
+
+	hex_encode((struct bytes){ row->recipient_sha256, sizeof(row->recipient_sha256) }, recipient);
+	object = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I}",
+		"instance-id", row->instance, "account-id", row->account, "region", row->region, "role",
+		row->role, "rule", row->rule, "state", ledger_state_name(row->state), "release_id",
+		row->release_id, "recipient", recipient, "secrets", row->secrets, "launched",
+		moment_json(row->launch_time * 1000000), "granted", moment_json(row->granted_us), "sealed",
+		moment_json(row->sealed_us), "acknowledged", moment_json(row->acknowledged_us),
+		"last_conflict", moment_json(row->conflict_us), "retry_until",
+		moment_json(row->retry_until_us), "conflicts", (json_int_t)row->conflicts, "given_out",
+		(json_int_t)row->collected);
+	if (row->armed_us > 0)
+		json_object_set_new(object, "rearm",
+			json_pack("{s:o,s:o,s:o,s:s,s:s}", "armed", moment_json(row->armed_us), "until",
+				moment_json(row->armed_until_us), "spent", moment_json(row->spent_us), "by",
+				row->armed_by, "reason", row->armed_reason));
+	text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+	if (text)
+		puts(text);
+	json_decref(object);
+	free(text);
+	return text || complain(complaint, "out of memory, or a row that is no text");
+}
+
 static bool line_add(struct table *table, const char *name, const char *value)
 {
 	const char *const cells[] = { name, value };
@@ -44,6 +87,17 @@ static bool moment_add(struct table *table, const char *name, long long us, cons
 	return line_add(table, name, text);
 }
 
+static bool conflicts_add(struct table *table, const struct ledger_row *row)
+{
+	char conflicts[32];
+
+	if (row->conflicts == 0)
+		return true;
+	snprintf(conflicts, sizeof(conflicts), "%u", row->conflicts);
+	return line_add(table, "asked by other keys", conflicts) &&
+	       moment_add(table, "the last time", row->conflict_us, "-");
+}
+
 static bool release_add(struct table *table, const struct ledger_row *row)
 {
 	char recipient[HEX_SIZE(sizeof(row->recipient_sha256))];
@@ -51,12 +105,14 @@ static bool release_add(struct table *table, const struct ledger_row *row)
 
 	hex_encode((struct bytes){ row->recipient_sha256, sizeof(row->recipient_sha256) }, recipient);
 	snprintf(collected, sizeof(collected), "%u", row->collected);
-	return line_add(table, "release", row->release_id) && line_add(table, "rule", row->rule) &&
+	return line_add(table, "state", ledger_state_name(row->state)) &&
+	       line_add(table, "release", row->release_id) && line_add(table, "rule", row->rule) &&
 	       line_add(table, "secrets", row->secrets) && line_add(table, "recipient", recipient) &&
 	       moment_add(table, "granted", row->granted_us, "never") &&
 	       line_add(table, "times given out", collected) &&
+	       moment_add(table, "sealed", row->sealed_us, "not known to be") &&
 	       moment_add(table, "acknowledged", row->acknowledged_us, "not acknowledged yet") &&
-	       moment_add(table, "retry until", row->retry_until_us, "-");
+	       moment_add(table, "retry until", row->retry_until_us, "-") && conflicts_add(table, row);
 }
 
 static bool rearm_add(struct table *table, const struct ledger_row *row)
@@ -90,14 +146,18 @@ static bool row_print(const struct ledger_row *row, struct complaint *complaint)
 int run_ledger_show(struct words words)
 {
 	struct subject subject = { 0 };
+	bool json = false;
 	const struct option options[] = { { "--config", &subject.config, NULL },
-		{ "--account", &subject.account_id, NULL }, { "--region", &subject.region, NULL }, { 0 } };
+		{ "--account", &subject.account_id, NULL }, { "--region", &subject.region, NULL },
+		{ "--json", NULL, &json }, { 0 } };
 	struct complaint complaint = { 0 };
 	struct reason reason = { 0 };
 	struct ledger_row row = { 0 };
 	struct installation *installation;
 	bool done;
 
+	if (command_line_has(words, "--rule"))
+		return run_fleet_show(words);
 	if (!command_line_take(words, options, &subject.instance_id, 1, &complaint) ||
 		!subject_valid(&subject, &complaint))
 		return command_misused(&complaint);
@@ -108,27 +168,30 @@ int run_ledger_show(struct words words)
 		       &reason) == OK;
 	if (!done)
 		complain(&complaint, "%s", reason.text);
-	done = done && row_print(&row, &complaint);
+	if (done && json)
+		done = ledger_row_print(&row, &complaint);
+	else if (done)
+		done = row_print(&row, &complaint);
 	installation_close(installation);
 	return done ? command_done() : command_failed(&complaint);
 }
 
 /* ---- rearm */
 
-static bool rearm_valid(const struct rearm *rearm, struct complaint *complaint)
+bool rearm_take(const struct rearm_line *line, unsigned char key[32], struct rearm *rearm,
+	struct complaint *complaint)
 {
+	rearm->reason = line->reason;
+	if (!moment_take("--until", line->until ? line->until : "", true, &rearm->until_us, complaint))
+		return false;
 	if (!rearm->reason)
 		return complain(complaint, "--reason TEXT is missing; it stands in the audit trail");
-	return rearm->until_us > rearm->now_us || complain(complaint, "--until: that is over already");
-}
-
-static bool key_take(
-	const char *text, unsigned char key[32], struct rearm *rearm, struct complaint *complaint)
-{
-	if (!text)
+	if (rearm->until_us <= rearm->now_us)
+		return complain(complaint, "--until: that is over already");
+	if (!line->key)
 		return true;
 	rearm->recipient_sha256 = key;
-	return hex_decode(text, key, 32) ||
+	return hex_decode(line->key, key, 32) ||
 	       complain(complaint,
 		       "--key: not a SHA-256; write the 64 lower-case digits that the agent calls its "
 		       "recipient");
@@ -161,18 +224,18 @@ int run_ledger_rearm(struct words words)
 {
 	struct subject subject = { 0 };
 	struct rearm rearm = { .now_us = command_now() };
-	const char *until = NULL, *key_text = NULL;
+	struct rearm_line line = { 0 };
 	const struct option options[] = { { "--config", &subject.config, NULL },
 		{ "--account", &subject.account_id, NULL }, { "--region", &subject.region, NULL },
-		{ "--reason", &rearm.reason, NULL }, { "--until", &until, NULL },
-		{ "--key", &key_text, NULL }, { 0 } };
+		{ "--reason", &line.reason, NULL }, { "--until", &line.until, NULL },
+		{ "--key", &line.key, NULL }, { 0 } };
 	struct complaint complaint = { 0 };
 	unsigned char key[32];
 
+	if (command_line_has(words, "--rule"))
+		return run_fleet_rearm(words);
 	if (!command_line_take(words, options, &subject.instance_id, 1, &complaint) ||
-		!subject_valid(&subject, &complaint) ||
-		!moment_take("--until", until ? until : "", true, &rearm.until_us, &complaint) ||
-		!rearm_valid(&rearm, &complaint) || !key_take(key_text, key, &rearm, &complaint))
+		!subject_valid(&subject, &complaint) || !rearm_take(&line, key, &rearm, &complaint))
 		return command_misused(&complaint);
 	rearm.account_id = subject.account_id;
 	rearm.region = subject.region;

@@ -21,10 +21,18 @@ static const struct command {
 	{ "secret list", run_secret_list, "", "names, kinds, versions and sizes; never a value" },
 	{ "secret remove", run_secret_remove, "NAME [--version N] [--comment TEXT]",
 		"one version, or all of them" },
-	{ "ledger show", run_ledger_show, "INSTANCE --account A --region R", "what an instance has had" },
+	{ "ledger show", run_ledger_show,
+		"INSTANCE --account A --region R | --rule R [--launched-after T] "
+		"[--state granted|sealed|acknowledged|conflicting]; [--json]",
+		"what an instance has had, or those of a rule" },
 	{ "ledger rearm", run_ledger_rearm,
-		"INSTANCE --account A --region R --reason TEXT --until 30m [--key SHA256HEX]",
-		"allow one more first use, for a while" },
+		"INSTANCE --account A --region R | --rule R --launched-after T [--yes]; --reason TEXT "
+		"--until 30m [--key SHA256HEX]",
+		"allow one more first use, for a while; of a rule's instances, --yes: not only count them" },
+	{ "backup", run_backup, "--to FILE --recipient CERTIFICATE.pem [--recipient ...]",
+		"the whole database in a file that only these keys open" },
+	{ "restore", run_restore, "FILE --key KEY.pem [--store URI]",
+		"make an empty database what a backup says" },
 	{ "restore --accept", run_restore_accept, "--reason TEXT [--actor NAME] [--vault-program FILE]",
 		"an older database is the true one from now on: the vault's members take its head for the "
 		"last" },
@@ -124,9 +132,13 @@ int main(int argc, char *argv[])
 	snprintf(typed, sizeof(typed), "%s%s%s", argc > 1 ? argv[1] : "", argc > 2 ? " " : "",
 		argc > 2 ? argv[2] : "");
 	command = command_find(typed);
+	words = (struct words){ argc - 3, argv + 3 };
+	if (!command && argc > 1) { /* one of a single word */
+		command = command_find(argv[1]);
+		words = (struct words){ argc - 2, argv + 2 };
+	}
 	if (!command)
 		return unknown(typed);
-	words = (struct words){ argc - 3, argv + 3 };
 	if (words.n == 1 && strcmp(words.word[0], "--help") == 0)
 		return help_of(command);
 	return command->run(words);

@@ -6,6 +6,9 @@
 #include "verifier/proof.h"
 
 enum { SECRETS_MAX = 16, POLICY_BYTES_MAX = 4 << 20 };
+enum {
+	LAUNCH_WINDOW_MAX = 24 * 3600 * 1000
+}; /* milliseconds: no rule may have a longer one, nor retry_window */
 
 struct policy;
 struct rule; /* borrowed from its policy */

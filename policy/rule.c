@@ -7,12 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	LAUNCH_WINDOW_MIN = 1000,
-	LAUNCH_WINDOW_MAX = 24 * 3600 * 1000,
-	RETRY_WINDOW_DEFAULT = 15 * 60 * 1000,
-	MAX_PER_HOUR = 1000000
-};
+enum { LAUNCH_WINDOW_MIN = 1000, RETRY_WINDOW_DEFAULT = 15 * 60 * 1000, MAX_PER_HOUR = 1000000 };
 
 bool list_holds(const struct list *list, const char *value)
 {

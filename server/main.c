@@ -6,6 +6,7 @@
 #include "server/checkpoint.h"
 #include "server/config.h"
 #include "server/denials.h"
+#include "server/expiry.h"
 #include "server/heads.h"
 #include "server/listener.h"
 #include "server/metrics.h"
@@ -13,6 +14,7 @@
 #include "server/release.h"
 #include "server/reload.h"
 #include "server/rules.h"
+#include "server/sealings.h"
 #include "server/server.h"
 #include "server/status.h"
 #include "store/audit.h"
@@ -449,7 +451,9 @@ static bool program_start(struct program *p, const char *path, struct complaint 
 	p->server.config = &p->config;
 	p->server.metrics = metrics_new();
 	p->server.denials = denials_new();
-	if (!p->server.metrics || !p->server.denials)
+	p->server.expiry = expiry_new();
+	p->server.sealings = sealings_new();
+	if (!p->server.metrics || !p->server.denials || !p->server.expiry || !p->server.sealings)
 		return complain(complaint, "out of memory");
 	descriptors_allow(&p->config);
 	protections_look();
@@ -488,6 +492,7 @@ static void drain(struct program *p)
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
 	denials_summarise(&p->server, true);
+	sealings_flush(&p->server);
 	while (pipeline_under_way(p->server.pipeline) > 0)
 		told_to_end(p, POLL_MS);
 	checkpoint_take(&p->server);
@@ -505,6 +510,8 @@ static void serve(struct program *p)
 	long long since_summary = 0, since_checkpoint = 0;
 
 	while (!told_to_end(p, tick)) {
+		sealings_flush(&p->server);
+		expiry_look(&p->server);
 		since_summary += tick;
 		since_checkpoint += tick;
 		if (since_summary >= SUMMARY_MS) {
@@ -550,6 +557,8 @@ static void program_end(struct program *p)
 	rules_free(p->server.rules);
 	metrics_free(p->server.metrics);
 	denials_free(p->server.denials);
+	expiry_free(p->server.expiry);
+	sealings_free(p->server.sealings);
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
 
 #include "server/metrics.h"
 #include "server/request.h"
+#include "server/sealings.h"
 #include "server/server.h"
 #include "vault/log.h"
 #include "verifier/reasons.h"
@@ -44,11 +45,23 @@ static bool store_failed(const struct record *record)
 	return record->outcome == UNAVAILABLE && strcmp(record->reason.code, REASON_STORE) == 0;
 }
 
+/* What was sealed goes along, as far as there is room; nobody waits for what comes of it. */
+static size_t sealed_add(struct server *server, struct record *records[], size_t owed)
+{
+	static struct record sealed[STORE_BATCH_MAX]; /* the committer is one thread */
+	size_t n = sealings_take(server->sealings, sealed, STORE_BATCH_MAX - owed);
+
+	for (size_t i = 0; i < n; i++)
+		records[owed + i] = &sealed[i];
+	return n;
+}
+
 void record_batch(struct work *const batch[], size_t n)
 {
-	struct record *records[PIPELINE_BATCH_MAX];
+	struct server *server = ((struct request *)batch[0])->server;
+	struct record *records[STORE_BATCH_MAX];
 	struct request *owing[PIPELINE_BATCH_MAX];
-	size_t owed = 0;
+	size_t owed = 0, sealed;
 	bool done = true;
 	size_t i;
 
@@ -63,12 +76,13 @@ void record_batch(struct work *const batch[], size_t n)
 		owing[owed] = request;
 		records[owed++] = &request->record;
 	}
-	if (owed)
-		store_record(owing[0]->server->store, records, owed);
+	sealed = sealed_add(server, records, owed);
+	if (owed + sealed)
+		store_record(server->store, records, owed + sealed);
 	for (i = 0; i < owed; i++) {
 		done = done && !store_failed(records[i]);
 		record_end(owing[i]);
 	}
 	if (owed)
-		metrics_committed(owing[0]->server->metrics, owed, done);
+		metrics_committed(server->metrics, owed, done);
 }

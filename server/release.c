@@ -8,6 +8,7 @@
 #include "server/heads.h"
 #include "server/metrics.h"
 #include "server/record.h"
+#include "server/sealings.h"
 #include "server/server.h"
 #include "verifier/reasons.h"
 #include "verifier/request.h"
@@ -207,10 +208,13 @@ static void answer(struct work *const batch[], size_t n)
 	for (i = 0; i < n; i++) {
 		struct release *r = (struct release *)batch[i];
 
-		if (batch[i]->outcome == OK)
+		if (batch[i]->outcome == OK) {
 			answer_release(r);
-		else
+			sealings_put(
+				r->request.server->sealings, grant_release_id(r->grant), r->request.now_us);
+		} else {
 			answer_problem(&r->request, batch[i]->outcome, &batch[i]->reason);
+		}
 	}
 	answer_send(batch, n);
 }

@@ -25,6 +25,8 @@ struct server {
 	struct pipeline *pipeline;
 	struct metrics *metrics;
 	struct denials *denials; /* the committer's */
+	struct expiry *expiry;
+	struct sealings *sealings;
 	struct connections *api_connections, *ops_connections;
 	enum stage stage; /* atomic */
 };

@@ -25,7 +25,7 @@
 	" release = excluded.release, recipient = excluded.recipient, secrets = excluded.secrets,"           \
 	" once_per_launch = excluded.once_per_launch, launch_time = excluded.launch_time,"                   \
 	" granted_us = excluded.granted_us, retry_until_us = excluded.retry_until_us,"                       \
-	" acknowledged_us = NULL, collected = 1"
+	" acknowledged_us = NULL, collected = 1, sealed_us = NULL, conflicts = 0, conflict_us = NULL"
 #define OR_LATER_LAUNCH                                                                                      \
 	OR_REPLACE " WHERE ledger.once_per_launch = 1 AND excluded.launch_time > ledger.launch_time"
 
@@ -160,6 +160,26 @@ bool ledger_acknowledge(struct store *store, const char *release_id, long long n
 	query_text(query, 1, release_id);
 	query_integer(query, 2, now_us);
 	return query_later(query, affected);
+}
+
+bool ledger_sealed(struct store *store, const char *release_id, long long now_us)
+{
+	struct query *query = sql_query(
+		store->sql, "UPDATE ledger SET sealed_us = $2 WHERE release = $1 AND sealed_us IS NULL");
+
+	query_text(query, 1, release_id);
+	query_integer(query, 2, now_us);
+	return query_later(query, NULL);
+}
+
+bool ledger_conflict(struct store *store, const char *release_id, long long now_us)
+{
+	struct query *query = sql_query(store->sql,
+		"UPDATE ledger SET conflicts = conflicts + 1, conflict_us = $2 WHERE release = $1");
+
+	query_text(query, 1, release_id);
+	query_integer(query, 2, now_us);
+	return query_later(query, NULL);
 }
 
 bool ledger_touch(struct store *store, const char *release_id)

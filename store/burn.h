@@ -48,6 +48,9 @@ MUST_USE bool ledger_collect(struct store *, const char *release_id, bool *count
 /* Sent, not waited for: *affected is 1, once it is settled, where it was not acknowledged before. */
 MUST_USE bool ledger_acknowledge(
 	struct store *, const char *release_id, long long now_us, long long *affected);
+/* Sent, not waited for. A member has sealed it; another key has asked for it. */
+MUST_USE bool ledger_sealed(struct store *, const char *release_id, long long now_us);
+MUST_USE bool ledger_conflict(struct store *, const char *release_id, long long now_us);
 /* Changes nothing, by a write: for an answer that rests on the row alone, so that its COMMIT proves it. */
 MUST_USE bool ledger_touch(struct store *, const char *release_id);
 

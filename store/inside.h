@@ -33,7 +33,7 @@ struct store {
 	int lock; /* of STORE_SERVE on SQLite; -1: none */
 	struct sql *sql; /* NULL: to be opened again */
 	struct head seen; /* the newest event that this handle knows to be committed */
-	struct query *asked_head, *asked_seen, *asked_restored; /* by trail_ask, until trail_head */
+	struct query *asked_head, *asked_seen; /* by trail_ask, until trail_head */
 	/* the newest restore, as the transaction under way has read it: its event and when; 0: never */
 	long long restored_seq, restored_us;
 	bool undone; /* the last transaction failed by what was asked in it, and not by its COMMIT or a lost

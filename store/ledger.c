@@ -4,10 +4,61 @@
 #include "store/ledger.h"
 
 #include "store/burn.h"
+#include "store/ledger_row.h"
 #include "verifier/reasons.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define SECONDS_OF_YEAR_10000 253402300800LL
+
+const char *ledger_state_name(enum ledger_state state)
+{
+	static const char *const names[LEDGER_STATES] = { "none", "granted", "sealed", "acknowledged",
+		"conflicting" };
+
+	return names[state];
+}
+
+/* 0 for what is no time of RFC 3339's. */
+static long long column_seconds(struct query *query, int column)
+{
+	long long seconds = column_integer(query, column);
+
+	return seconds >= 0 && seconds < SECONDS_OF_YEAR_10000 ? seconds : 0;
+}
+
+static enum ledger_state state_of(const struct ledger_row *row)
+{
+	if (row->conflicts > 0)
+		return LEDGER_CONFLICTING;
+	if (row->acknowledged_us > 0)
+		return LEDGER_ACKNOWLEDGED;
+	return row->sealed_us > 0 ? LEDGER_SEALED : LEDGER_GRANTED;
+}
+
+void ledger_row_read(struct query *query, struct ledger_row *row)
+{
+	*row = (struct ledger_row){ 0 };
+	column_text(query, 0, row->account, sizeof(row->account));
+	column_text(query, 1, row->region, sizeof(row->region));
+	column_text(query, 2, row->instance, sizeof(row->instance));
+	column_text(query, 3, row->role, sizeof(row->role));
+	column_text(query, 4, row->release_id, sizeof(row->release_id));
+	column_exactly(query, 5, row->one_time_hash, sizeof(row->one_time_hash));
+	column_exactly(query, 6, row->recipient_sha256, sizeof(row->recipient_sha256));
+	column_text(query, 7, row->rule, sizeof(row->rule));
+	column_text(query, 8, row->secrets, sizeof(row->secrets));
+	row->launch_time = column_seconds(query, 9);
+	row->granted_us = column_integer(query, 10);
+	row->retry_until_us = column_integer(query, 11);
+	row->sealed_us = column_integer(query, 12);
+	row->acknowledged_us = column_integer(query, 13);
+	row->conflict_us = column_integer(query, 14);
+	row->collected = column_count(query, 15);
+	row->conflicts = column_count(query, 16);
+	row->state = state_of(row);
+}
 
 struct show {
 	const unsigned char *one_time_hash;
@@ -32,32 +83,29 @@ static bool rearm_read(struct store *store, const unsigned char hash[32], struct
 	return query_end(query);
 }
 
-static void entry_show(const struct ledger_entry *entry, struct ledger_row *row)
+static bool row_find(struct store *store, const unsigned char hash[32], struct ledger_row *row, bool *found)
 {
-	memcpy(row->release_id, entry->release_id, sizeof(row->release_id));
-	memcpy(row->recipient_sha256, entry->recipient_sha256, sizeof(row->recipient_sha256));
-	memcpy(row->rule, entry->rule, sizeof(row->rule));
-	memcpy(row->secrets, entry->secrets, sizeof(row->secrets));
-	row->granted_us = entry->granted_us;
-	row->retry_until_us = entry->retry_until_us;
-	row->acknowledged_us = entry->acknowledged_us;
-	row->collected = entry->collected;
+	struct query *query = sql_query(
+		store->sql, "SELECT " LEDGER_ROW_COLUMNS " FROM ledger WHERE one_time_hash = $1");
+
+	query_bytes(query, 1, hash, 32);
+	*found = query_step(query) == STEP_ROW;
+	if (*found)
+		ledger_row_read(query, row);
+	return query_end(query);
 }
 
 static enum outcome show_body(struct store *store, struct head *head, void *context, struct reason *reason)
 {
 	const struct show *show = context;
-	struct ledger_entry entry;
 	bool granted, armed;
 
 	(void)head;
-	if (!ledger_of_instance(store, show->one_time_hash, &entry, &granted) ||
+	if (!row_find(store, show->one_time_hash, show->row, &granted) ||
 		!rearm_read(store, show->one_time_hash, show->row, &armed))
 		return store_failed(store, reason);
 	if (!granted && !armed)
 		return refused(reason, REASON_NOT_FOUND, "this instance has had no release and no re-arm");
-	if (granted)
-		entry_show(&entry, show->row);
 	return OK;
 }
 
@@ -91,14 +139,14 @@ static bool rearm_is_open(struct store *store, const struct arming *arming, bool
 	return query_end(query);
 }
 
-static bool rearm_insert(struct store *store, const struct arming *arming)
+static bool rearm_insert(
+	struct store *store, const struct rearm *rearm, const unsigned char one_time_hash[32])
 {
-	const struct rearm *rearm = arming->rearm;
 	struct query *query = sql_query(store->sql,
 		"INSERT INTO rearm (id, one_time_hash, recipient, armed_us, until_us, actor, reason)"
 		" VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM rearm), $1, $2, $3, $4, $5, $6)");
 
-	query_bytes(query, 1, arming->one_time_hash, 32);
+	query_bytes(query, 1, one_time_hash, 32);
 	query_bytes(query, 2, rearm->recipient_sha256, rearm->recipient_sha256 ? 32 : 0);
 	query_integer(query, 3, rearm->now_us);
 	query_integer(query, 4, rearm->until_us);
@@ -107,10 +155,9 @@ static bool rearm_insert(struct store *store, const struct arming *arming)
 	return query_run(query, NULL);
 }
 
-static enum outcome rearm_body(struct store *store, struct head *head, void *context, struct reason *reason)
+bool rearm_write(struct store *store, struct head *head, const struct rearm *rearm,
+	const unsigned char one_time_hash[32])
 {
-	const struct arming *arming = context;
-	const struct rearm *rearm = arming->rearm;
 	struct event event = { .event = "ledger.rearmed",
 		.outcome = outcome_name(OK),
 		.time_us = rearm->now_us,
@@ -119,15 +166,22 @@ static enum outcome rearm_body(struct store *store, struct head *head, void *con
 		.instance_id = rearm->instance_id,
 		.account_id = rearm->account_id,
 		.region = rearm->region,
-		.one_time_hash = arming->one_time_hash,
+		.one_time_hash = one_time_hash,
 		.recipient_sha256 = rearm->recipient_sha256 };
+
+	return rearm_insert(store, rearm, one_time_hash) && trail_append(store, head, &event);
+}
+
+static enum outcome rearm_body(struct store *store, struct head *head, void *context, struct reason *reason)
+{
+	const struct arming *arming = context;
 	bool open;
 
 	if (!rearm_is_open(store, arming, &open))
 		return store_failed(store, reason);
 	if (open)
 		return refused(reason, REASON_CONFLICT, "a re-arm of this instance is open and not spent");
-	if (!rearm_insert(store, arming) || !trail_append(store, head, &event))
+	if (!rearm_write(store, head, arming->rearm, arming->one_time_hash))
 		return store_failed(store, reason);
 	return OK;
 }
@@ -137,16 +191,24 @@ static bool text_fits(const char *text, size_t size)
 	return text && text[0] && strlen(text) < size;
 }
 
-enum outcome ledger_rearm(struct store *store, const struct rearm *rearm, struct reason *reason)
+enum outcome rearm_check(const struct rearm *rearm, struct reason *reason)
 {
-	struct arming arming = { .rearm = rearm };
-
 	if (!text_fits(rearm->reason, REARM_REASON_SIZE) || !text_fits(rearm->actor, REARM_ACTOR_SIZE))
 		return refused(reason, REASON_MALFORMED,
 			"reason (up to %d bytes) and actor (up to %d) are mandatory", REARM_REASON_SIZE - 1,
 			REARM_ACTOR_SIZE - 1);
 	if (rearm->until_us <= rearm->now_us)
 		return refused(reason, REASON_MALFORMED, "until: is over already");
+	return OK;
+}
+
+enum outcome ledger_rearm(struct store *store, const struct rearm *rearm, struct reason *reason)
+{
+	struct arming arming = { .rearm = rearm };
+	enum outcome outcome = rearm_check(rearm, reason);
+
+	if (outcome != OK)
+		return outcome;
 	if (!account_id_valid(rearm->account_id) || !region_valid(rearm->region) ||
 		!instance_id_valid(rearm->instance_id))
 		return refused(

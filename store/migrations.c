@@ -3,6 +3,7 @@
  * step that has been released must never be changed: databases that have taken it would not notice. */
 #include "store/migrations.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -66,6 +67,15 @@
 	"CREATE TABLE lost (restored " INTEGER " NOT NULL, member TEXT NOT NULL, seq " INTEGER               \
 	" NOT NULL, hash " BYTES " NOT NULL, time_us " INTEGER " NOT NULL, PRIMARY KEY (restored, member))"
 
+/* How far a release came, and who else has asked for it; a fleet by its launches; what the longest window
+ * that a policy may state has made moot. */
+#define SCHEMA_5(INTEGER, BYTES)                                                                             \
+	"ALTER TABLE ledger ADD COLUMN sealed_us " INTEGER ";"                                               \
+	"ALTER TABLE ledger ADD COLUMN conflicts " INTEGER " NOT NULL DEFAULT 0;"                            \
+	"ALTER TABLE ledger ADD COLUMN conflict_us " INTEGER ";"                                             \
+	"CREATE INDEX ledger_fleet ON ledger (rule, launch_time, one_time_hash);"                            \
+	"CREATE INDEX ledger_launch ON ledger (launch_time) WHERE once_per_launch = 1"
+
 #define MIGRATION(schema, what)                                                                              \
 	{                                                                                                    \
 		{ schema("INTEGER", "BLOB"), schema("BIGINT", "BYTEA") }, what                               \
@@ -79,6 +89,7 @@ static const struct {
 	MIGRATION(SCHEMA_2, "how many first uses a rule has had within an hour"),
 	MIGRATION(SCHEMA_3, "what a batch need not read again"),
 	MIGRATION(SCHEMA_4, "what the members have signed, and restores"),
+	MIGRATION(SCHEMA_5, "how far releases came, and the ledger by launches"),
 };
 enum { NEWEST = sizeof(migrations) / sizeof(migrations[0]), TELL_SECONDS = 10 };
 
@@ -88,11 +99,16 @@ static const char *const count_tables[] = {
 	[DIALECT_POSTGRES] = "CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY)",
 };
 
-static bool version_read(struct sql *sql, long long *version)
+/* Stands among the numbers while a restore is under way: a version that no program knows, whichever it is. */
+#define RESTORING 1000000000
+
+/* The mark is none: *version is RESTORING where `marks`, and what stands beside the mark otherwise. */
+static bool version_read(struct sql *sql, bool marks, long long *version)
 {
-	struct query *query = sql_query(sql, "SELECT MAX(number) FROM migration");
+	struct query *query = sql_query(sql, "SELECT MAX(number) FROM migration WHERE number <= $1");
 
 	*version = 0;
+	query_integer(query, 1, marks ? LLONG_MAX : RESTORING - 1);
 	if (query_step(query) == STEP_ROW)
 		*version = column_integer(query, 0);
 	return query_end(query);
@@ -137,26 +153,30 @@ static void still_running(void *context)
 	tell(running, how);
 }
 
+static bool number_insert(struct sql *sql, long long number)
+{
+	struct query *query = sql_query(sql, "INSERT INTO migration (number) VALUES ($1)");
+
+	query_integer(query, 1, number);
+	return query_run(query, NULL);
+}
+
 /* Whoever is second finds it done: the version is looked at again behind the write lock. */
 static bool migration_apply(struct sql *sql, const struct migrating *migrating, long long number)
 {
 	struct running running = { migrating, number, clock_seconds(), clock_seconds() };
-	struct query *query;
 	long long version = 0;
 
 	if (number == 1 && (!sql_claim(sql) || !sql_run(sql, count_tables[migrating->dialect], NULL, NULL)))
 		return false;
-	if (!version_read(sql, &version))
+	if (!version_read(sql, false, &version))
 		return false;
 	if (version >= number)
 		return true;
 	if (!sql_empty(sql))
 		tell(&running, "begun");
-	if (!sql_run(sql, migrations[number - 1].scripts[migrating->dialect], still_running, &running))
-		return false;
-	query = sql_query(sql, "INSERT INTO migration (number) VALUES ($1)");
-	query_integer(query, 1, number);
-	return query_run(query, NULL);
+	return sql_run(sql, migrations[number - 1].scripts[migrating->dialect], still_running, &running) &&
+	       number_insert(sql, number);
 }
 
 static bool migration_commit(struct sql *sql, const struct migrating *migrating, long long number)
@@ -172,9 +192,12 @@ bool migrations_run(struct sql *sql, const struct migrating *migrating, struct c
 {
 	long long from = 0, version;
 
-	if (!sql_empty(sql) && !version_read(sql, &from))
+	if (!sql_empty(sql) && !version_read(sql, true, &from))
 		return complain(complaint, "store: its schema cannot be read (%s): put a backup back",
 			sql_error(sql));
+	if (from == RESTORING)
+		return complain(complaint, "store: a restore into it was not finished: remove it, and "
+					   "restore into an empty one");
 	if (from > NEWEST)
 		return complain(complaint,
 			"store: its schema has version %lld, this program knows %d: install the newer "
@@ -192,4 +215,53 @@ bool migrations_run(struct sql *sql, const struct migrating *migrating, struct c
 				"then start again",
 				version, sql_error(sql));
 	return true;
+}
+
+bool migrations_version(struct sql *sql, unsigned *version)
+{
+	long long found;
+
+	if (!version_read(sql, false, &found))
+		return false;
+	*version = found >= 1 && found <= NEWEST ? (unsigned)found : 0;
+	return *version > 0 || sql_complain(sql, "its schema is none that this program knows");
+}
+
+/* ---- restoring */
+
+bool migrations_restore(
+	struct sql *sql, const struct migrating *migrating, unsigned schema, struct complaint *complaint)
+{
+	bool done;
+
+	if (schema < 1 || schema > NEWEST)
+		return complain(complaint,
+			"store: the backup's schema has version %u, this program knows %d: restore it with "
+			"the vouchsafe that made it, or a newer one",
+			schema, NEWEST);
+	done = sql_begin(sql, SQL_WRITE);
+	for (unsigned number = 1; number <= schema && done; number++)
+		done = migration_apply(sql, migrating, number);
+	if (done && number_insert(sql, RESTORING) && sql_commit(sql) == COMMITTED)
+		return true;
+	sql_rollback(sql);
+	return complain(complaint, "store: its tables cannot be made (%s)", sql_error(sql));
+}
+
+bool migrations_restored(struct sql *sql, const struct migrating *migrating, struct complaint *complaint)
+{
+	for (long long number = 1; number <= NEWEST; number++)
+		if (!migration_commit(sql, migrating, number))
+			return complain(
+				complaint, "store: migration %lld failed (%s)", number, sql_error(sql));
+	return true;
+}
+
+bool migrations_unmark(struct sql *sql)
+{
+	struct query *query = sql_query(sql, "DELETE FROM migration WHERE number = $1");
+	long long affected = 0;
+
+	query_integer(query, 1, RESTORING);
+	return query_run(query, &affected) && affected == 1;
 }

@@ -20,4 +20,16 @@ struct migrating {
  * schema newer than this program. */
 MUST_USE bool migrations_run(struct sql *, const struct migrating *, struct complaint *);
 
+/* Which version it has, also while a restore is under way. */
+MUST_USE bool migrations_version(struct sql *, unsigned *version);
+
+/* ---- for restore.c: a database of an older version, that nobody can open before it is finished */
+
+/* Makes an empty database one of that version, marked as not finished; in one transaction. */
+MUST_USE bool migrations_restore(struct sql *, const struct migrating *, unsigned schema, struct complaint *);
+/* Brings it up to this program's version; the mark stays. */
+MUST_USE bool migrations_restored(struct sql *, const struct migrating *, struct complaint *);
+/* Takes the mark away, within a transaction. */
+MUST_USE bool migrations_unmark(struct sql *);
+
 #endif

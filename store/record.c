@@ -95,7 +95,8 @@ static bool record_fits(struct record *record)
 
 	if (record->outcome != OK && record->outcome != REFUSED)
 		return false;
-	if (record->kind == RECORD_ACKNOWLEDGE && record->outcome == REFUSED)
+	if ((record->kind == RECORD_ACKNOWLEDGE || record->kind == RECORD_SEALED) &&
+		record->outcome == REFUSED)
 		return false;
 	if ((release && (!record->decision || !record->assertion || !record->recipient ||
 				record->decision->n_secrets > SECRETS_MAX)) ||
@@ -140,7 +141,7 @@ static bool item_prepare(struct store *store, struct item *item)
 	const struct record *record = item->record;
 
 	item_reset(item);
-	if (record->kind == RECORD_ACKNOWLEDGE)
+	if (record->kind == RECORD_ACKNOWLEDGE || record->kind == RECORD_SEALED)
 		return true;
 	item->event = record->kind == RECORD_EVENT ? record->event : "release.denied";
 	if (!hashes_make(item))
@@ -159,6 +160,8 @@ static bool item_burn(struct store *store, struct item *item)
 {
 	const struct record *record = item->record;
 
+	if (record->kind == RECORD_SEALED)
+		return ledger_sealed(store, record->release_id, record->now_us);
 	if (record->kind == RECORD_ACKNOWLEDGE)
 		return !item->hashed ||
 		       ledger_acknowledge(store, record->release_id, record->now_us, &item->acknowledged);
@@ -308,11 +311,32 @@ static long long earliest(const struct batch *batch)
 	return now_us;
 }
 
+/* The newest restore: who was launched before it may have had his first use in the time that is lost. */
+static struct query *restored_ask(struct store *store)
+{
+	struct query *query = sql_query(
+		store->sql, "SELECT seq, time_us FROM restored ORDER BY seq DESC LIMIT 1");
+
+	query_ask(query);
+	return query;
+}
+
+static bool restored_take(struct store *store, struct query *asked)
+{
+	store->restored_seq = store->restored_us = 0;
+	if (query_step(asked) == STEP_ROW) {
+		store->restored_seq = column_integer(asked, 0);
+		store->restored_us = column_integer(asked, 1);
+	}
+	return query_end(asked);
+}
+
 /* The first round trip: what is known, and what burns. False: the store failed, or it was stale. */
 static bool batch_burn(struct store *store, struct batch *batch)
 {
 	struct query *asked = shelf_ask(store);
 	struct query *open = rearm_ask_open(store, earliest(batch));
+	struct query *restored = restored_ask(store);
 	bool good = true;
 
 	for (size_t i = 0; i < batch->n && good; i++)
@@ -324,7 +348,7 @@ static bool batch_burn(struct store *store, struct batch *batch)
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_burn(store, batch->sorted[i]);
 	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql) &&
-	       rearms_spend(store, batch, open);
+	       restored_take(store, restored) && rearms_spend(store, batch, open);
 }
 
 static enum outcome batch_body(struct store *store, struct head *head, void *context, struct reason *reason)

@@ -195,16 +195,18 @@ static bool same_key(const struct item *item, const struct ledger_entry *entry)
 	return memcmp(entry->recipient_sha256, item->record->recipient->sha256, 32) == 0;
 }
 
-static void row_refuse(struct item *item, const struct ledger_entry *entry)
+static bool row_refuse(struct store *store, struct item *item, const struct ledger_entry *entry)
 {
 	char text[REASON_TEXT_MAX];
 
 	snprintf(text, sizeof(text), "another key has had this instance's release, %s", entry->release_id);
-	if (same_key(item, entry))
+	if (same_key(item, entry)) {
 		item_refuse(item, "release.denied", REASON_ALREADY_COLLECTED,
 			"this key has acknowledged its release, and the retry window is over");
-	else
-		item_refuse(item, "release.conflict", REASON_ALREADY_RELEASED, text);
+		return true;
+	}
+	item_refuse(item, "release.conflict", REASON_ALREADY_RELEASED, text);
+	return ledger_conflict(store, entry->release_id, item->record->now_us);
 }
 
 /* Beyond the rule's pace: nothing is burned, the agent comes again, and somebody is told. */
@@ -305,9 +307,8 @@ static bool release_again(struct store *store, struct item *item)
 		return true;
 	item->comment[0] = item->release_id[0] = '\0';
 	if (found)
-		row_refuse(item, &entry);
-	else
-		first_use_refuse(item);
+		return row_refuse(store, item, &entry);
+	first_use_refuse(item);
 	return true;
 }
 

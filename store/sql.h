@@ -12,7 +12,11 @@
 struct sql; /* a connection */
 struct query; /* a statement of a connection; NULL stands for one that could not be prepared */
 
-enum sql_use { SQL_READ, SQL_WRITE };
+enum sql_use {
+	SQL_READ,
+	SQL_WRITE,
+	SQL_SNAPSHOT /* of a transaction alone: reads one moment of the database, for as long as it takes */
+};
 
 void sql_close(struct sql *);
 /* Is there nothing in it yet? */

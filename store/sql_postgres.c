@@ -549,6 +549,11 @@ static bool pg_begin(struct sql *sql, enum sql_use use)
 	pg->warned = false;
 	pg->commit = COMMIT_UNKNOWN;
 	pg->in_transaction = true;
+	if (use == SQL_SNAPSHOT)
+		return send_plain(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ANSWER_ANY) &&
+		       send_plain(
+			       pg, "SET LOCAL idle_in_transaction_session_timeout = '10min'", ANSWER_ANY) &&
+		       pg_settle(sql);
 	if (use == SQL_READ)
 		return send_plain(pg, "BEGIN READ ONLY", ANSWER_ANY) && pg_settle(sql);
 	return send_plain(pg, "BEGIN", ANSWER_ANY) &&

@@ -33,6 +33,14 @@ static struct sql *engine_open(
 	return sqlite_open(store->path, use, complaint);
 }
 
+static bool database_is_empty(const struct store *store, struct complaint *complaint)
+{
+	return sql_empty(store->sql) ||
+	       complain(complaint,
+		       "store: there is something in it: a backup is restored into an empty database alone, "
+		       "so name another one, or move this one away");
+}
+
 static bool database_open(struct store *store, bool may_make, struct complaint *complaint)
 {
 	enum sql_use use = store->settings.use == STORE_READ ? SQL_READ : SQL_WRITE;
@@ -45,7 +53,10 @@ static bool database_open(struct store *store, bool may_make, struct complaint *
 	/* a command beside servers makes what is not there, and leaves what is there to them */
 	if (store->sql && !store->path && store->settings.use == STORE_TOOL)
 		migrating.may = sql_empty(store->sql);
-	if (store->sql && migrations_run(store->sql, &migrating, complaint))
+	if (store->sql && store->settings.use == STORE_RESTORE && database_is_empty(store, complaint))
+		return true;
+	if (store->sql && store->settings.use != STORE_RESTORE &&
+		migrations_run(store->sql, &migrating, complaint))
 		return true;
 	sql_close(store->sql);
 	store->sql = NULL;
@@ -145,9 +156,10 @@ static struct store *store_new(const struct store_settings *settings, struct com
 
 struct store *store_open(const struct store_settings *settings, struct complaint *complaint)
 {
-	static bool (*const openers[])(struct store *, struct complaint *) = {
-		[STORE_SERVE] = open_serve, [STORE_TOOL] = open_tool, [STORE_READ] = open_read
-	};
+	static bool (*const openers[])(struct store *, struct complaint *) = { [STORE_SERVE] = open_serve,
+		[STORE_TOOL] = open_tool,
+		[STORE_READ] = open_read,
+		[STORE_RESTORE] = open_serve };
 	struct store *store = store_new(settings, complaint);
 
 	if (store && !(store->path ? openers[settings->use] : open_postgres)(store, complaint)) {

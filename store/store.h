@@ -11,7 +11,8 @@ struct store;
 enum store_use {
 	STORE_SERVE, /* the one committer of a node: takes the node lock, migrates */
 	STORE_TOOL, /* a command beside a running node: migrates where nobody serves, no lock */
-	STORE_READ /* queries: never writes */
+	STORE_READ, /* queries: never writes */
+	STORE_RESTORE /* restore_begin's: nothing is there yet, and nobody else has it */
 };
 
 enum {
@@ -42,6 +43,7 @@ void store_close(struct store *);
 enum record_kind {
 	RECORD_RELEASE, /* a decision about an assertion: grant, repeat, denial, conflict */
 	RECORD_ACKNOWLEDGE, /* an agent says that its files are durable */
+	RECORD_SEALED, /* a member has sealed it: its state in the ledger, and no event */
 	RECORD_EVENT /* a line of the trail and nothing else */
 };
 
@@ -63,7 +65,8 @@ struct record {
 	const char *policy_sha256;
 	const char *rule;
 	bool unbound_key; /* stands in the event */
-	char release_id[RELEASE_ID_SIZE]; /* RECORD_ACKNOWLEDGE: in. RECORD_RELEASE: out, "" if refused */
+	char release_id[RELEASE_ID_SIZE]; /* RECORD_ACKNOWLEDGE, _SEALED: in. RECORD_RELEASE: out, "" if
+					     refused */
 	/* in: how far it came; out: OK, or REFUSED by the ledger (REASON_ALREADY_RELEASED,
 	 * REASON_ALREADY_COLLECTED, CHECK_LAUNCH_WINDOW, CHECK_ORIGINAL_BOOT; RECORD_ACKNOWLEDGE:
 	 * REASON_NOT_FOUND), or UNAVAILABLE: not known to be committed (REASON_STORE), or a secret of the

@@ -10,9 +10,6 @@ void trail_ask(struct store *store)
 {
 	store->asked_head = sql_query(store->sql, "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1");
 	query_ask(store->asked_head);
-	store->asked_restored = sql_query(
-		store->sql, "SELECT seq, time_us FROM restored ORDER BY seq DESC LIMIT 1");
-	query_ask(store->asked_restored);
 	store->asked_seen = NULL;
 	if (store->seen.seq == 0)
 		return;
@@ -27,18 +24,6 @@ static bool head_take(struct query *query, struct head *head)
 	if (query_step(query) == STEP_ROW) {
 		head->seq = column_integer(query, 0);
 		column_exactly(query, 1, head->hash, sizeof(head->hash));
-	}
-	return query_end(query);
-}
-
-static bool restored_take(struct store *store)
-{
-	struct query *query = store->asked_restored;
-
-	store->restored_seq = store->restored_us = 0;
-	if (query_step(query) == STEP_ROW) {
-		store->restored_seq = column_integer(query, 0);
-		store->restored_us = column_integer(query, 1);
 	}
 	return query_end(query);
 }
@@ -68,7 +53,7 @@ bool trail_head(struct store *store, struct head *head)
 	if (head->taken)
 		return true;
 	store->asked_head = NULL;
-	if (!asked || !head_take(asked, head) || !restored_take(store) || !seen_take(store, &stands))
+	if (!asked || !head_take(asked, head) || !seen_take(store, &stands))
 		return false;
 	if (!stands)
 		sql_complain(store->sql,

@@ -381,7 +381,7 @@ def asked_as(uid, request):
 
 def test_attack_43_a_stranger_asks_a_member_to_seal():
     needs_root()
-    seal = b"\x01\x03" + (8).to_bytes(4, "big") + softhsm.fields("seal")  # malformed: the user is looked at first
+    seal = b"\x02\x03" + (8).to_bytes(4, "big") + softhsm.fields("seal")  # malformed: the user is looked at first
     path = STACK.run_dir / "hsm-a.sock"
     path.parent.chmod(0o2755)
     before = STACK.log("member").count('"stranger-refused"')

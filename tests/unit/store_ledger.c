@@ -427,6 +427,65 @@ static void acknowledging(void **state)
 	assert_int_equal(row.acknowledged_us, T0 + 5);
 }
 
+static enum outcome sealed_at(struct store *store, const char *release_id, long long now_us)
+{
+	struct record record = { .kind = RECORD_SEALED, .now_us = now_us, .outcome = OK };
+
+	snprintf(record.release_id, sizeof(record.release_id), "%s", release_id);
+	return record_one(store, &record);
+}
+
+static void states(void **state)
+{
+	struct store *store = ((struct scene *)*state)->store;
+	char id[RELEASE_ID_SIZE], again[RELEASE_ID_SIZE];
+	struct ledger_row row;
+	struct reason reason;
+	long long events;
+
+	assert_int_equal(rearm(store, 2, T0, NULL), OK);
+	show(store, 2, &row);
+	assert_int_equal(row.state, LEDGER_NONE);
+	assert_int_equal(release_at(store, 1, 1, T0, id), OK);
+	show(store, 1, &row);
+	assert_int_equal(row.state, LEDGER_GRANTED);
+	assert_string_equal(row.instance, "i-00000000000000001");
+	assert_int_equal(row.launch_time, T0 / 1000000 - 30);
+	events = chain_whole(store);
+	assert_int_equal(sealed_at(store, id, T0 + 1), OK);
+	assert_int_equal(sealed_at(store, id, T0 + 2), OK); /* the first time stands */
+	assert_int_equal(sealed_at(store, "019b76da-a800-7000-8000-000000000000", T0), OK); /* it expired */
+	assert_int_equal(chain_whole(store), events); /* no event */
+	show(store, 1, &row);
+	assert_int_equal(row.state, LEDGER_SEALED);
+	assert_int_equal(row.sealed_us, T0 + 1);
+	assert_int_equal(acknowledge_at(store, id, T0 + 5), OK);
+	show(store, 1, &row);
+	assert_int_equal(row.state, LEDGER_ACKNOWLEDGED);
+	/* somebody else, twice; the right key's own repeats are none */
+	assert_int_equal(release_at(store, 1, 1, T0 + 6, NULL), OK);
+	assert_int_equal(release_at(store, 1, 2, T0 + 7, NULL), REFUSED);
+	assert_int_equal(release_at(store, 1, 3, T0 + 8, NULL), REFUSED);
+	assert_int_equal(
+		release_at(store, 1, 1, T0 + 16 * MINUTE, NULL), REFUSED); /* collected: no conflict */
+	show(store, 1, &row);
+	assert_int_equal(row.state, LEDGER_CONFLICTING);
+	assert_int_equal(row.conflicts, 2);
+	assert_int_equal(row.conflict_us, T0 + 8);
+	assert_int_equal(row.acknowledged_us, T0 + 5);
+	/* the next grant begins anew */
+	assert_int_equal(rearm(store, 1, T0 + 20 * MINUTE, NULL), OK);
+	assert_int_equal(release_at(store, 1, 2, T0 + 21 * MINUTE, again), OK);
+	assert_string_not_equal(again, id);
+	show(store, 1, &row);
+	assert_int_equal(row.state, LEDGER_GRANTED);
+	assert_int_equal(row.sealed_us + row.conflict_us + row.conflicts, 0);
+	assert_int_equal(sealed_at(store, id, T0 + 22 * MINUTE), OK); /* of the one before */
+	show(store, 1, &row);
+	assert_int_equal(row.state, LEDGER_GRANTED);
+	assert_int_equal(ledger_show(store, ACCOUNT, REGION, "i-00000000000000009", &row, &reason), REFUSED);
+}
+
 /* A first use of the rule, at most two of which are allowed within an hour. */
 static enum outcome paced_at(struct store *store, unsigned instance, unsigned key, long long now_us)
 {
@@ -606,6 +665,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rearm_of_the_same_key_is_spent_last, begin, end),
 		cmocka_unit_test_setup_teardown(rearm_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(acknowledging, begin, end),
+		cmocka_unit_test_setup_teardown(states, begin, end),
 		cmocka_unit_test_setup_teardown(beyond_its_pace_a_rule_holds, begin, end),
 		cmocka_unit_test_setup_teardown(missing_secret_burns_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(the_node_key_is_never_released, begin, end),

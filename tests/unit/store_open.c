@@ -92,7 +92,7 @@ static void settings_are_as_said(void **state)
 	store_close(place_open(place, STORE_SERVE));
 	assert_int_equal(ask_number(place, "PRAGMA page_size"), 8192);
 	assert_int_equal(ask_number(place, "PRAGMA application_id"), 0x564f5543);
-	assert_int_equal(ask_number(place, "SELECT MAX(number) FROM migration"), 4);
+	assert_int_equal(ask_number(place, "SELECT MAX(number) FROM migration"), 5);
 	assert_int_equal(
 		ask_number(place, "SELECT (SELECT journal_mode FROM pragma_journal_mode) = 'wal'"), 1);
 }

@@ -180,7 +180,7 @@ static void the_text_is_as_said(void **state)
 				  "time 2026-01-01T00:00:00.000000Z\nseals 3\n");
 }
 
-static void heads_are_signed_in_order(void **state)
+static void attack_32_heads_are_signed_in_order(void **state)
 {
 	struct signed_head five = head_of(5, 1), six = head_of(6, 2), other = head_of(6, 3),
 			   four = head_of(4, 1);
@@ -453,7 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_text_is_as_said),
-		cmocka_unit_test_setup_teardown(heads_are_signed_in_order, begin, end),
+		cmocka_unit_test_setup_teardown(attack_32_heads_are_signed_in_order, begin, end),
 		cmocka_unit_test_setup_teardown(seals_are_counted_on, begin, end),
 		cmocka_unit_test_setup_teardown(every_change_breaks_the_signature, begin, end),
 		cmocka_unit_test_setup_teardown(only_its_own_key_signs, begin, end),
