@@ -99,6 +99,8 @@ def test_cut_when_it_was_answered():
 def test_it_comes_late():
     code, more = insert_once("late", 0.5)
     equal((code != 0, more()), (True, 0))
+    WIRE.set_mode("pass")  # which changes nothing for it
+    WIRE.stall(False)
     wait_for("row", lambda: more() == 1)
 
 
@@ -159,6 +161,8 @@ def test_the_others_pass_on():
     """Cut: only what stands then; an order is for one COMMIT."""
     WIRE.arm("before", nth=2)
     equal([sql("BEGIN", "COMMIT")[0] for _ in range(3)], [0, 2, 0])
+    WIRE.arm("before", holding=b"4711")
+    equal([sql("BEGIN; SELECT %s" % n, "COMMIT")[0] for n in (47, 4711, 4711)], [0, 2, 0])
     WIRE.cut()
     equal(sql("SELECT 1"), (0, "1"))
     assert WIRE.counts["commits"] >= 9, WIRE.counts

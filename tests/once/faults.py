@@ -5,9 +5,14 @@ have with each other needs that."""
 import signal
 import time
 
+from stack import RULE
+
 HOWS = ("before", "sent", "done", "late", "forget", "slow")
 CALLS = ("send", "recv", "write", "poll")  # of a node, in the middle of which it dies
 FILES = ("pwrite", "fdatasync")  # the same, with a store of its own
+
+
+RELEASE = RULE["role"].encode()  # stands in each transaction with a release, and in no other
 
 
 def moment(chance, least=0.1, most=0.6):
@@ -67,7 +72,7 @@ def waits_cancelled(world, chance):
 def restarted_unreplicated(world, chance):
     """COMMITs are cut, and the primary comes back with rows that its standby has not: they are visible. Then it dies."""
     link(world).stall()
-    arm_all(world, "sent")
+    arm_all(world, "sent", holding=RELEASE)
     moment(chance, 0.1, 0.3)
     world.cluster.primary.kill()
     link(world).set_mode("refuse")
@@ -119,9 +124,9 @@ def commit_cut(world, chance):
     """One node's COMMIT, and perhaps each node's."""
     how, seconds = chance.choice(HOWS), chance.uniform(0.1, 1.0)
     if chance.random() < 0.5:
-        some_wire(world, chance).arm(how, chance.randint(1, 3), seconds)
+        some_wire(world, chance).arm(how, chance.randint(1, 3), seconds, holding=RELEASE)
     else:
-        arm_all(world, how, seconds=seconds)
+        arm_all(world, how, seconds=seconds, holding=RELEASE)
     moment(chance)
 
 
@@ -145,7 +150,8 @@ def killed_at_commit(world, chance):
     """A node dies before its COMMIT is sent, when it has been, or when it has been answered."""
     i = chance.randrange(len(world.wires))
     node = world.fleet.nodes[i]
-    world.wires[i][world.cluster.primary].arm(chance.choice(("before", "sent", "done")), chance.randint(1, 3), hook=node.kill)
+    world.wires[i][world.cluster.primary].arm(chance.choice(("before", "sent", "done")), chance.randint(1, 3), hook=node.kill,
+                                                    holding=RELEASE)
     moment(chance)
 
 

@@ -30,6 +30,7 @@ import time
 
 COMMIT = re.compile(rb"(?:^|;)\s*(?:COMMIT|END)\b", re.I)
 IDLE = b"Z\0\0\0\x05I"  # ready for a query, in no transaction
+SECONDS = 30  # the longest that a wire may take to do what it is told
 LARGEST = 1 << 20  # of what may wait to be written to one side
 
 
@@ -91,7 +92,7 @@ class Connection:
 
     def __init__(self, client, server):
         self.client, self.server = client, server
-        self.frontend = Frontend()
+        self.frontend, self.said = Frontend(), b""  # what the client has said since its last COMMIT
         self.waiting = {client: b"", server: b""}
         self.answer, self.on_answer = b"", None  # called when COMMIT is answered; nothing of that is passed on
         self.held_until = 0  # nothing goes to the server before
@@ -116,8 +117,8 @@ class Wire:
         self.place, self.mode = str(place), "pass"
         self.stalled = False  # what the server says is kept back, and comes when that is over
         self.counts = collections.Counter()
-        self.order = None  # (how, seconds, hook) for the nth COMMIT from now
-        self.skip = 0
+        self.order = None  # (how, seconds, hook) for the nth COMMIT from now, and what its transaction holds
+        self.skip, self.holding = 0, b""
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.setblocking(False)
@@ -135,11 +136,11 @@ class Wire:
 
     # ---- for tests, from any thread
 
-    def arm(self, how, nth=1, seconds=0.3, hook=None):
-        """The nth COMMIT from now on meets that; hook() is called when it is there, before anything is forwarded (of
-        "done": when it has been answered). Once."""
+    def arm(self, how, nth=1, seconds=0.3, hook=None, holding=b""):
+        """The nth COMMIT from now on meets that, of transactions in which the client has said `holding`. hook() is called
+        when it is there, before anything is forwarded (of "done": when it has been answered). Once."""
         with self.lock:
-            self.order, self.skip = (how, seconds, hook), nth - 1
+            self.order, self.skip, self.holding = (how, seconds, hook), nth - 1, holding
 
     def disarm(self):
         with self.lock:
@@ -169,7 +170,8 @@ class Wire:
         done = threading.Event()
         self.commands.append((function, arguments, done))
         self.waker.send(b"x")
-        done.wait(10)
+        if not done.wait(SECONDS):
+            raise AssertionError("the wire does not obey")
 
     # ---- the wire's own thread
 
@@ -251,6 +253,8 @@ class Wire:
 
     def _watch(self, connection):
         """Has the selector look for what the connection can do now."""
+        if connection.abandoned:
+            return  # until it is due
         for one in (connection.client, connection.server):
             wanted = 0
             room = len(connection.waiting[connection.other(one)]) < LARGEST
@@ -283,7 +287,7 @@ class Wire:
             pass
         except OSError:
             self._drop(connection)
-        if connection in self.connections and not connection.abandoned:
+        if connection in self.connections:
             self._watch(connection)
 
     def _write(self, connection, one):
@@ -299,6 +303,7 @@ class Wire:
             self._answer(connection, data)
         else:
             for message, is_commit in connection.frontend.feed(data):
+                connection.said = (connection.said + message)[-LARGEST:]
                 if is_commit and self._commit(connection, message):
                     return
                 connection.waiting[connection.server] += message
@@ -312,11 +317,13 @@ class Wire:
             connection.on_answer()
             self._drop(connection)
 
-    def _take_order(self):
+    def _take_order(self, said):
         with self.lock:
             self.counts["commits"] += 1
-            if self.order is None or self.skip:
-                self.skip = max(0, self.skip - 1)
+            if self.order is None or self.holding not in said:
+                return None
+            if self.skip:
+                self.skip -= 1
                 return None
             order, self.order = self.order, None
             self.counts["commit " + order[0]] += 1
@@ -324,7 +331,8 @@ class Wire:
 
     def _commit(self, connection, message):
         """True: what comes behind it is nobody's any more."""
-        order = self._take_order()
+        order = self._take_order(connection.said)
+        connection.said = b""
         if order is None:
             return False
         how, seconds, hook = order
