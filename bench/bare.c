@@ -11,19 +11,19 @@
 #include <string.h>
 
 #define LEDGER(hash, instance, release)                                                                      \
-	"INSERT INTO ledger (one_time_hash, account, region, instance, role, rule, release, recipient, "     \
-	"secrets,"
-" once_per_launch, launch_time, granted_us, retry_until_us, acknowledged_us, collected) VALUES (" hash
-	", '123456789012', 'us-east-1', " instance ", 'web-tier', 'web', " release ", " hash ","
-	" 'pin:1,key:1', 0, 1767225570, 1767225600000000, 1767226500000000, NULL, 1)"
+	"INSERT INTO ledger (one_time_hash, account, region, instance, role, rule, release, recipient,"      \
+	" secrets, once_per_launch, launch_time, granted_us, retry_until_us, acknowledged_us, collected)"    \
+	" VALUES (" hash ", '123456789012', 'us-east-1', " instance ", 'web-tier', 'web', " release          \
+	", " hash ","                                                                                        \
+	" 'pin:1,key:1', 0, 1767225570, 1767225600000000, 1767226500000000, NULL, 1)"                        \
 	" ON CONFLICT (one_time_hash) DO NOTHING"
 #define EVENT(seq, bytes, hash) "INSERT INTO event (seq, bytes, hash) VALUES (" seq ", " bytes ", " hash ")"
 #define FIND(seq, instance, release)                                                                         \
 	"INSERT INTO find VALUES (" seq ", 1767225600000000, 1, 2, " instance ", " release                   \
 	", 'req-1', '10.0.1.225', 3, NULL, 4, 5, 6)"
 
-	/* What a row is made of. */
-	struct row {
+/* What a row is made of. */
+struct row {
 	long long seq;
 	char instance[24], release[40];
 	unsigned char hash[32];
