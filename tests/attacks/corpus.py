@@ -1,9 +1,8 @@
 """The 44 attacks in words: what each is, what the tests of its number send, what has to come of it. What came is the
-run's to say. `later` is the part that needs PostgreSQL, several nodes or several members, which this version does not
-have; with `mostly` that is the larger part, and the row is not called held."""
+run's to say."""
 import collections
 
-Attack = collections.namedtuple("Attack", "name sent expected later mostly", defaults=("", False))
+Attack = collections.namedtuple("Attack", "name sent expected")
 
 DENIED = "403 denied, its own reason in the trail, no seal, no row; then the true instance is served"
 
