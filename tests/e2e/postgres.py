@@ -104,7 +104,7 @@ class Server:
 
     def psql(self, *statements, database="postgres", user="postgres", check=True, seconds=SECONDS):
         """Runs them, each a transaction of its own; the rows' text. With check=False: None where they failed."""
-        command = [programs() / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.sockets, "-p", PORT, "-U", user,
+        command = [programs() / "psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-h", self.sockets, "-p", PORT, "-U", user,
                    "-d", database]
         for statement in statements:
             command += ["-c", statement]
@@ -275,15 +275,19 @@ class Cluster:
     def _begin(self, settings):
         self.primary.initialize(settings)
         if self.password:
-            self._demand_password()
+            self.demand_password()
         self.primary.start()
         if self.standby:
             self.join(self.standby)
         self.create()
 
-    def _demand_password(self):
+    def demand_password(self, is_so=True):
+        """Of the nodes, who may have none; from the next connection on."""
         (self.primary.data / "pg_hba.conf").write_text(
-            "local all postgres trust\nlocal replication postgres trust\nlocal all all scram-sha-256\n")
+            "local all postgres trust\nlocal replication postgres trust\nlocal all all %s\n" % (
+                "scram-sha-256" if is_so else "trust"))
+        if self.primary.running():
+            self.primary.psql("SELECT pg_reload_conf()")
 
     def create(self, database=DATABASE, owner=OWNER):
         """The nodes' role, where it is not there yet, and a database of theirs."""

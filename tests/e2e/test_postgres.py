@@ -158,6 +158,16 @@ def test_attack_27_a_read_only_database():
         pass
 
 
+def test_attack_27_a_password_that_is_not_known_any_more():
+    def demand():
+        WORLD.cluster.demand_password()
+        wait_for("demand", lambda: WORLD.cluster.psql("SELECT 1", user="vouchsafe", check=False) is None)
+        for wire in WORLD.all_wires():
+            wire.cut()
+    with trouble(demand, lambda: WORLD.cluster.demand_password(False)):
+        pass
+
+
 def test_attack_27_a_full_disk():
     """Its tables cannot grow. That the log cannot either kills a PostgreSQL."""
     primary = WORLD.cluster.primary

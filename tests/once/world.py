@@ -1,5 +1,7 @@
 """What rounds are played in: a stack, its nodes behind haproxy, and their store: a SQLite file with one node, or PostgreSQL
 with its synchronous standby and three nodes, each with a wire of its own to either server. Kept from round to round."""
+import collections
+
 import postgres
 from fleet import Fleet
 from injection import Trail
@@ -77,6 +79,11 @@ class World:
 
     def all_wires(self):
         return [wire for of_node in self.wires for wire in of_node.values()]
+
+    def commits(self):
+        """{"commits": how many went over the wires, "commit sent": how many of them met that, …}; {} without wires."""
+        counts = sum((wire.counts for wire in self.all_wires()), start=collections.Counter())
+        return {name: n for name, n in sorted(counts.items()) if name.startswith("commit")}
 
     def launch(self, n):
         """n instances of this round, with addresses that no agent had before."""
