@@ -23,7 +23,7 @@ enum {
 	SIDE_BY_SIDE_MAX = 8, /* calls of one group */
 	LINGER_MS = 5, /* how long to wait for others, with a full bucket */
 	LINGER_MOST_MS = 100, /* and with an empty one */
-	LINGER_STORM_MS = 150, /* and after a call for STORM_IDS or more: in a storm calls are for hundreds */
+	LINGER_STORM_MS = 250, /* and after a call for STORM_IDS or more: in a storm calls are for hundreds */
 	STORM_IDS = 100,
 	PLENTY = 500, /* thousandths of the bucket: above it a lone question does not wait for others */
 	ASKS_MAX = 4, /* for an instance that EC2 does not show yet */
