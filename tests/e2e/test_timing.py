@@ -275,7 +275,9 @@ PUBLIC = {
     "server/access_load.c": ["config->access[i].token_sha256, access->token_sha256"],  # the configuration with itself
     "verifier/anchors.c": ["published, sha256"],  # of AWS's certificates
     "store/audit.c": ["hash, event->hash"],  # the trail against itself
-    "store/trail.c": ["head->hash, store->seen.hash", "hash, store->seen.hash"],
+    "store/trail.c": ["hash, store->seen.hash"],
+    "store/heads.c": ["hash, head->hash"],  # the trail against what a member has signed of it
+    "store/store.c": ["hash, wanted->hash"],  # the trail against what was just written
     "store/release.c": ["entry->recipient_sha256, item->record->recipient->sha256"],  # of a public key
     "store/record.c": ["left->one_time_hash, right->one_time_hash"],  # of public names, for an order
 }
