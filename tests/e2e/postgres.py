@@ -320,8 +320,10 @@ class Cluster:
         self.wait_in_step()
 
     def wait_in_step(self):
+        """Until the standby follows, and is waited for where any is."""
         wait_for("standby in step", lambda: self.primary.psql(
-            "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'", check=False), SECONDS)
+            "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND (sync_state IN ('sync', 'quorum')"
+            " OR current_setting('synchronous_standby_names') = '')", check=False), SECONDS)
 
     def promote(self):
         """The standby is the primary from now on. What the old one does is not its concern."""

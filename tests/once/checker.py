@@ -5,7 +5,7 @@ A pure function of two things. The history (history.py) is what agents saw:
     {"kind": "release", "began", "ended", "instance", "key": the recipient's SHA-256, "answer": a status, or "unknown" where
      none came, "code", "request_id", "release_id", "opened": what was inside, None where that key does not open it}
     {"kind": "ack", …, "release_id", "answer"}
-    {"kind": "rearm", …, "instance", "answer": "done" or what else came}
+    {"kind": "rearm", …, "instance", "answer": "done" or "unknown"}
 
 The trail is {instance: its events, oldest first}. A request whose answer is unknown may have had its effect at any time
 from its beginning on, also after the round, so it excuses an event and never a second key.
@@ -36,8 +36,7 @@ class View:
         self.asked = sorted((r for r in mine if r["kind"] == "release"), key=lambda r: r["ended"])
         self.served = [r for r in self.asked if r["answer"] == 200]
         self.acks = [r for r in mine if r["kind"] == "ack"]
-        # one that is unknown may have armed
-        self.rearms = [r for r in mine if r["kind"] == "rearm" and r["answer"] in ("done", "unknown")]
+        self.rearms = [r for r in mine if r["kind"] == "rearm"]  # one that is unknown may have armed
 
     def of(self, *kinds):
         return [e for e in self.events if e["event"] in kinds]
