@@ -193,7 +193,9 @@ bool migrations_run(struct sql *sql, const struct migrating *migrating, struct c
 	long long from = 0, version;
 
 	if (!sql_empty(sql) && !version_read(sql, true, &from))
-		return complain(complaint, "store: its schema cannot be read (%s): put a backup back",
+		return complain(complaint,
+			"store: its schema cannot be read (%s): if its tables are another program's, "
+			"name another database; if they are ours, put a backup back",
 			sql_error(sql));
 	if (from == RESTORING)
 		return complain(complaint, "store: a restore into it was not finished: remove it, and "
