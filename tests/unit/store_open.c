@@ -110,6 +110,44 @@ static void a_newer_schema_is_refused(void **state)
 	store_close(place_open(place, STORE_SERVE));
 }
 
+static void keep_told(void *context, const char *text)
+{
+	strncat(context, text, 199);
+}
+
+/* A database that holds something is brought up with its rows, and each step is said; a reader and a command
+ * beside servers leave it to one that serves. */
+static void migrations_are_told(void **state)
+{
+	const struct place *place = *state;
+	struct complaint complaint = { "" };
+	char told[400] = "";
+	struct store_settings settings = {
+		.uri = place->uri, .use = STORE_SERVE, .node = "rp-1", .context = told
+	};
+	struct store *store = place_open(place, STORE_SERVE);
+
+	secret_put(store, "pin", 1);
+	secret_put(store, "key", 1);
+	assert_int_equal(release_at(store, 1, 1, T0, NULL), OK);
+	store_close(store);
+	tamper(place,
+		"DROP INDEX ledger_fleet; DROP INDEX ledger_launch; ALTER TABLE ledger DROP COLUMN sealed_us;"
+		"ALTER TABLE ledger DROP COLUMN conflicts; ALTER TABLE ledger DROP COLUMN conflict_us;"
+		"DELETE FROM migration WHERE number = 5");
+	expect_complaint(place->uri, STORE_READ, "start vouchsafed of this version");
+	settings.told = keep_told;
+	store = store_open(&settings, &complaint);
+	assert_non_null(store);
+	assert_non_null(strstr(told, "migration 5 of 5, how far releases came"));
+	assert_int_equal(release_at(store, 1, 2, T0, NULL), REFUSED);
+	assert_int_equal(chain_whole(store), 4);
+	store_close(store);
+	told[0] = '\0';
+	store_close(store_open(&settings, &complaint));
+	assert_string_equal(told, "");
+}
+
 static void others_files_are_left_alone(void **state)
 {
 	const struct place *place = *state;
@@ -235,6 +273,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_command_makes_it_too, begin, end),
 		cmocka_unit_test_setup_teardown(settings_are_as_said, begin, end),
 		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused, begin, end),
+		cmocka_unit_test_setup_teardown(migrations_are_told, begin, end),
 		cmocka_unit_test_setup_teardown(others_files_are_left_alone, begin, end),
 		cmocka_unit_test_setup_teardown(links_are_not_followed, begin, end),
 		cmocka_unit_test_setup_teardown(root_gives_it_to_the_folders_owner, begin, end),
