@@ -123,10 +123,10 @@ static bool state_is_passing(const char *state)
 }
 
 /* What says nothing about the statement: the server goes down or comes up, the session was evicted, the lock
- * or the answer was not to be had in time, somebody else was in the way. */
+ * or the answer was not to be had in time, somebody else was in the way, the disk or the memory is full. */
 static bool state_is_weather(const char *state)
 {
-	static const char *const classes[] = { "57", "25P03", "55P03", "40", "08" };
+	static const char *const classes[] = { "57", "25P03", "55P03", "40", "08", "53", "58" };
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
 		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
