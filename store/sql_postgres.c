@@ -965,6 +965,20 @@ static struct sql *host_try(struct postgres *postgres, const PQconninfoOption *o
 	return NULL;
 }
 
+/* libpq ends its sentence with what it is about, which may be the password, or all of the URI. */
+static void uri_refuse(const char *wrong, struct complaint *complaint)
+{
+	const char *quoted = wrong ? strstr(wrong, ": \"") : NULL;
+
+	if (quoted)
+		complain(complaint,
+			"store: %.*s: write it as libpq's connection URIs are, with %%XX for what is special "
+			"in a password",
+			(int)(quoted - wrong), wrong);
+	else
+		complain(complaint, "store: %s", wrong ? wrong : "out of memory");
+}
+
 struct sql *postgres_open(struct postgres *postgres, enum sql_use use, struct complaint *complaint)
 {
 	char *wrong = NULL;
@@ -973,7 +987,7 @@ struct sql *postgres_open(struct postgres *postgres, enum sql_use use, struct co
 	unsigned n;
 
 	if (!options) {
-		complain(complaint, "store: %s", wrong ? wrong : "out of memory");
+		uri_refuse(wrong, complaint);
 		PQfreemem(wrong);
 		return NULL;
 	}
