@@ -1,7 +1,8 @@
 /* PostgreSQL behind store/sql.h: the only file that knows libpq. One connection to one host at a time, always
  * the primary, in libpq's pipeline mode: what needs no answer at once is sent, and one round trip takes all
- * answers. No wait is without a deadline of our own. It must never report a commit that the primary has not
- * confirmed without a warning: a COMMIT whose answer is lost, late or qualified is COMMIT_UNKNOWN.
+ * answers. No wait is without a deadline of our own, but for libpq's looking up of a host's name. It must
+ * never report a commit that the primary has not confirmed without a warning: a COMMIT whose answer is lost,
+ * late or qualified is COMMIT_UNKNOWN.
  *
  * The write lock is an advisory one, taken at the start of each writing transaction and held to its end, so
  * that nobody who holds it can have an unfinished COMMIT of another before him. A row would bloat instead. */
@@ -37,7 +38,8 @@ enum { TYPE_BYTEA = 17, TYPE_INT8 = 20, TYPE_INT4 = 23, TYPE_TEXT = 25 };
 
 #define MILLISECOND 1000000LL
 
-/* A stalled holder of the lock is evicted by the first, and seen by the others before their own end. */
+/* Whoever waits for the write lock gives up before ANSWER_MS; whoever holds it and stalls is evicted long
+ * before (session_start). */
 static const char settings[] =
 	"SET synchronous_commit = on; SET search_path = vouchsafe; SET client_encoding = 'UTF8';"
 	"SET default_transaction_isolation = 'read committed';"
