@@ -1,6 +1,7 @@
 /* The line of a checkpoint. The members are asked while no transaction is open; what they sign is kept in a
- * short one of its own behind it. A member that has signed something newer for another node is no alarm as
- * long as the store holds that too. */
+ * short one of its own behind it. Must never have a member sign a head before the store has been seen to hold
+ * what that member signed last: a trail that has lost events grows past it, and the loss would be forgotten.
+ */
 #include "server/checkpoint.h"
 
 #include "server/heads.h"
@@ -22,9 +23,9 @@ struct round {
 	struct signed_head head;
 	struct asked {
 		bool asked;
-		enum outcome outcome; /* of the asking, then of the looking, then of the keeping */
+		enum outcome outcome; /* of the last step so far */
+		struct signed_head last; /* that it has signed */
 		struct checkpoint checkpoint;
-		struct signed_head last; /* REFUSED: what it has signed already */
 		struct reason reason;
 	} members[MEMBERS_MAX];
 };
@@ -48,7 +49,7 @@ static enum outcome head_take(struct work *work)
 	return refused(&work->reason, REASON_NOT_FOUND, "nothing new to sign");
 }
 
-static enum outcome sign(struct work *work)
+static enum outcome last_ask(struct work *work)
 {
 	struct round *round = (struct round *)work;
 
@@ -56,14 +57,13 @@ static enum outcome sign(struct work *work)
 		struct asked *asked = &round->members[i];
 
 		if (asked->asked)
-			asked->outcome = vault_checkpoint(round->server->vault, i,
-				heads_signer(round->server->heads, i), &round->head, &asked->checkpoint,
-				&asked->last, &asked->reason);
+			asked->outcome = vault_last_head(
+				round->server->vault, i, &asked->last, &asked->reason);
 	}
 	return OK;
 }
 
-/* Who refused has signed something newer: does the store hold that? */
+/* Does the store hold it? Where it is newer than ours, the other node keeps that signature. */
 static enum outcome look(struct work *work)
 {
 	struct round *round = (struct round *)work;
@@ -71,13 +71,31 @@ static enum outcome look(struct work *work)
 	for (size_t i = 0; i < MEMBERS_MAX; i++) {
 		struct asked *asked = &round->members[i];
 
-		if (!asked->asked || asked->outcome != REFUSED)
+		if (!asked->asked || asked->outcome != OK)
 			continue;
 		asked->outcome = heads_look(round->server->heads, i, &asked->last, &asked->reason);
-		if (asked->outcome == OK) {
+		if (asked->outcome == OK && asked->last.seq > round->head.seq) {
 			heads_signed(round->server->heads, i, round->head.seq, round->now_us);
-			asked->asked = false; /* the other node keeps that signature */
+			asked->asked = false;
 		}
+	}
+	return OK;
+}
+
+/* Who refuses has signed for another node since he was asked: what, is looked at in the next round. */
+static enum outcome sign(struct work *work)
+{
+	struct round *round = (struct round *)work;
+
+	for (size_t i = 0; i < MEMBERS_MAX; i++) {
+		struct asked *asked = &round->members[i];
+
+		if (!asked->asked || asked->outcome != OK)
+			continue;
+		asked->outcome = vault_checkpoint(round->server->vault, i,
+			heads_signer(round->server->heads, i), &round->head, &asked->checkpoint, &asked->last,
+			&asked->reason);
+		asked->asked = asked->outcome != REFUSED;
 	}
 	return OK;
 }
@@ -124,8 +142,9 @@ static void end(struct work *const batch[], size_t n)
 static const struct step checkpoint_line[] = {
 	/* clang-format off */
 	{ "head", COMMITTER, .one = head_take },
-	{ "sign", VAULT,     .one = sign },
+	{ "last", VAULT,     .one = last_ask },
 	{ "look", READERS,   .one = look },
+	{ "sign", VAULT,     .one = sign },
 	{ "keep", COMMITTER, .one = keep },
 	{ "end",  LISTENER,  .batch = end, .even_if_refused = true },
 	{ 0 }

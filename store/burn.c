@@ -215,14 +215,8 @@ static bool rearm_find(
 	query_bytes(query, 1, burn->one_time_hash, 32);
 	query_integer(query, 2, burn->now_us);
 	query_bytes(query, 3, burn->recipient_sha256, 32);
-	if (query_step(query) == STEP_ROW) {
-		char actor[REARM_ACTOR_SIZE], why[REARM_REASON_SIZE];
-
-		*id = column_integer(query, 0);
-		column_text(query, 1, actor, sizeof(actor));
-		column_text(query, 2, why, sizeof(why));
-		snprintf(comment, REARM_COMMENT_SIZE, "re-arm %lld by %s: %s", *id, actor, why);
-	}
+	if (query_step(query) == STEP_ROW)
+		rearm_name(query, id, comment);
 	return query_end(query);
 }
 

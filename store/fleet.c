@@ -56,7 +56,7 @@ static enum outcome list_body(struct store *store, struct head *head, void *cont
 	while (going && query_step(query) == STEP_ROW) {
 		n++;
 		ledger_row_read(query, &row);
-		next.launch_time = row.launch_time;
+		next.launch_time = column_integer(query, LEDGER_ROW_LAUNCH); /* or it would go back */
 		memcpy(next.one_time_hash, row.one_time_hash, sizeof(next.one_time_hash));
 		if (list->state == LEDGER_NONE || list->state == row.state)
 			going = list->row(list->context, &row);

@@ -62,8 +62,7 @@ long long store_clock_us(void);
 
 /* ---- trail.c: appending; within a writing transaction */
 
-/* Asks for the trail's newest event, whether the one that was seen last stands, and for the newest restore;
- * nothing waits yet. */
+/* Asks for the trail's newest event, and whether the one that was seen last stands; nothing waits yet. */
 void trail_ask(struct store *);
 /* Takes the answers, the first time it is called in a transaction. False: unreadable, or less than this
  * handle has seen committed: another copy was put in the database's place. */

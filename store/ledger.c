@@ -49,7 +49,7 @@ void ledger_row_read(struct query *query, struct ledger_row *row)
 	column_exactly(query, 6, row->recipient_sha256, sizeof(row->recipient_sha256));
 	column_text(query, 7, row->rule, sizeof(row->rule));
 	column_text(query, 8, row->secrets, sizeof(row->secrets));
-	row->launch_time = column_seconds(query, 9);
+	row->launch_time = column_seconds(query, LEDGER_ROW_LAUNCH);
 	row->granted_us = column_integer(query, 10);
 	row->retry_until_us = column_integer(query, 11);
 	row->sealed_us = column_integer(query, 12);

@@ -9,6 +9,7 @@
 #define LEDGER_ROW_COLUMNS                                                                                   \
 	"account, region, instance, role, release, one_time_hash, recipient, rule, secrets, launch_time,"    \
 	" granted_us, retry_until_us, sealed_us, acknowledged_us, conflict_us, collected, conflicts"
+enum { LEDGER_ROW_LAUNCH = 9 }; /* launch_time, as it stands there; in the row it is a time or 0 */
 
 /* Of the query's present row. What does not fit comes out where the query ends. */
 void ledger_row_read(struct query *, struct ledger_row *);

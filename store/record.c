@@ -288,7 +288,7 @@ static bool item_event(struct store *store, struct head *head, struct item *item
 		event_entry(&event, item->entry);
 	if (!trail_append(store, head, &event))
 		return false;
-	item->after_restore = is_of_lost_time(store, item); /* the trail's head brought the restore with it */
+	item->after_restore = is_of_lost_time(store, item);
 	return !item->after_restore || lost_time_event(store, head, item);
 }
 

@@ -1,7 +1,8 @@
 /* PostgreSQL behind store/sql.h: the only file that knows libpq. One connection to one host at a time, always
  * the primary, in libpq's pipeline mode: what needs no answer at once is sent, and one round trip takes all
- * answers. No wait is without a deadline of our own. It must never report a commit that the primary has not
- * confirmed without a warning: a COMMIT whose answer is lost, late or qualified is COMMIT_UNKNOWN.
+ * answers. No wait is without a deadline of our own, but for libpq's looking up of a host's name. It must
+ * never report a commit that the primary has not confirmed without a warning: a COMMIT whose answer is lost,
+ * late or qualified is COMMIT_UNKNOWN.
  *
  * The write lock is an advisory one, taken at the start of each writing transaction and held to its end, so
  * that nobody who holds it can have an unfinished COMMIT of another before him. A row would bloat instead. */
@@ -37,7 +38,8 @@ enum { TYPE_BYTEA = 17, TYPE_INT8 = 20, TYPE_INT4 = 23, TYPE_TEXT = 25 };
 
 #define MILLISECOND 1000000LL
 
-/* A stalled holder of the lock is evicted by the first, and seen by the others before their own end. */
+/* Whoever waits for the write lock gives up before ANSWER_MS; whoever holds it and stalls is evicted long
+ * before (session_start). */
 static const char settings[] =
 	"SET synchronous_commit = on; SET search_path = vouchsafe; SET client_encoding = 'UTF8';"
 	"SET default_transaction_isolation = 'read committed';"
@@ -123,10 +125,10 @@ static bool state_is_passing(const char *state)
 }
 
 /* What says nothing about the statement: the server goes down or comes up, the session was evicted, the lock
- * or the answer was not to be had in time, somebody else was in the way. */
+ * or the answer was not to be had in time, somebody else was in the way, the disk or the memory is full. */
 static bool state_is_weather(const char *state)
 {
-	static const char *const classes[] = { "57", "25P03", "55P03", "40", "08" };
+	static const char *const classes[] = { "57", "25P03", "55P03", "40", "08", "53", "58" };
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
 		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
@@ -965,6 +967,20 @@ static struct sql *host_try(struct postgres *postgres, const PQconninfoOption *o
 	return NULL;
 }
 
+/* libpq ends its sentence with what it is about, which may be the password, or all of the URI. */
+static void uri_refuse(const char *wrong, struct complaint *complaint)
+{
+	const char *quoted = wrong ? strstr(wrong, ": \"") : NULL;
+
+	if (quoted)
+		complain(complaint,
+			"store: %.*s: write it as libpq's connection URIs are, with %%XX for what is special "
+			"in a password",
+			(int)(quoted - wrong), wrong);
+	else
+		complain(complaint, "store: %s", wrong ? wrong : "out of memory");
+}
+
 struct sql *postgres_open(struct postgres *postgres, enum sql_use use, struct complaint *complaint)
 {
 	char *wrong = NULL;
@@ -973,7 +989,7 @@ struct sql *postgres_open(struct postgres *postgres, enum sql_use use, struct co
 	unsigned n;
 
 	if (!options) {
-		complain(complaint, "store: %s", wrong ? wrong : "out of memory");
+		uri_refuse(wrong, complaint);
 		PQfreemem(wrong);
 		return NULL;
 	}

@@ -29,6 +29,26 @@ bool link_last_head(struct link *link, int socket, struct signed_head *last, cha
 	return told;
 }
 
+enum outcome vault_last_head(struct vault *vault, size_t i, struct signed_head *last, struct reason *reason)
+{
+	struct link *link = &vault->links[i];
+	struct frame request, answer;
+	enum frame_result result;
+	enum last known;
+	enum outcome outcome = OK;
+
+	*last = (struct signed_head){ 0 };
+	if (atomic_load(&link->state) != MEMBER_UP)
+		return unavailable(reason, REASON_VAULT, "%s: it is not up", link->place->name);
+	frame_start(&request, FRAME_LAST);
+	result = link_ask(link, &request, &answer, link_try_until(vault, 0));
+	if (result != FRAME_OK || !answer_last(&answer, &known, last) || known == LAST_UNREADABLE)
+		outcome = link_asked_in_vain(link, result, &answer, reason);
+	frame_clear(&answer);
+	frame_clear(&request);
+	return outcome;
+}
+
 /* The answer to a request for a signature, as far as it is one. */
 static enum outcome signing_take(const struct vault *vault, const struct frame *answer,
 	const struct signer *signer, struct checkpoint *checkpoint, struct reason *reason)

@@ -65,9 +65,13 @@ struct seal {
  * file's deadline counts as down. */
 void vault_seal(struct vault *, struct seal *const seals[], size_t n);
 
-/* Has member i of the file sign that head. Blocks, at most for the vault file's own deadline. OK: signed, and
- * verified with the signer's key. REFUSED: it has signed another head of that seq, or a newer one, which is
- * in *last. UNAVAILABLE (REASON_VAULT). */
+/* Which head member i of the file has signed last; zeros: none. Blocks, at most for the vault file's own
+ * deadline. OK, or UNAVAILABLE (REASON_VAULT). */
+MUST_USE enum outcome vault_last_head(struct vault *, size_t i, struct signed_head *last, struct reason *);
+/* Has member i of the file sign that head. A newer one than its last is signed without a question: ask for
+ * that first, and whether the store holds it. Blocks, at most for the vault file's own deadline. OK: signed,
+ * and verified with the signer's key. REFUSED: it has signed another head of that seq, or a newer one, which
+ * is in *last. UNAVAILABLE (REASON_VAULT). */
 MUST_USE enum outcome vault_checkpoint(struct vault *, size_t i, const struct signer *,
 	const struct signed_head *, struct checkpoint *, struct signed_head *last, struct reason *);
 

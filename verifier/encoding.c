@@ -128,13 +128,21 @@ bool hex_decode(const char *text, unsigned char *data, size_t length)
 	return true;
 }
 
+#define LAST_MICROSECOND 253402300799999999LL /* of the year 9999 */
+
 void timestamp_encode(long long microseconds, char text[TIMESTAMP_SIZE])
 {
-	time_t seconds = microseconds / 1000000;
-	unsigned fraction = (unsigned)(microseconds % 1000000);
 	struct tm tm;
 	char whole[20];
+	unsigned fraction;
+	time_t seconds;
 
+	if (microseconds < 0)
+		microseconds = 0;
+	if (microseconds > LAST_MICROSECOND)
+		microseconds = LAST_MICROSECOND;
+	seconds = microseconds / 1000000;
+	fraction = (unsigned)(microseconds % 1000000);
 	gmtime_r(&seconds, &tm);
 	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text, TIMESTAMP_SIZE, "%s.%06uZ", whole, fraction % 1000000);

@@ -25,7 +25,8 @@ void hex_encode(struct bytes data, char *text);
 MUST_USE bool hex_decode(const char *text, unsigned char *data, size_t length);
 
 enum { TIMESTAMP_SIZE = 28 }; /* "2026-01-02T03:04:05.678901Z" and NUL */
-/* RFC 3339 in UTC with microseconds. `microseconds` since 1970, years 1970 to 9999. */
+/* RFC 3339 in UTC with microseconds. `microseconds` since 1970, years 1970 to 9999: what is before or behind
+ * them, as a database may hold it, comes out as their first or last moment. */
 void timestamp_encode(long long microseconds, char text[TIMESTAMP_SIZE]);
 /* "YYYY-MM-DDTHH:MM:SS", optionally a fraction of 1 to 9 digits, then "Z". Nothing else: no offset, no
  * blanks, no leap second, no day that does not exist. Digits beyond microseconds are cut. */

@@ -166,11 +166,11 @@ class Scene:
             os.chown(new, MEMBER_UID, MEMBER_UID)
         new.replace(self.state)
 
-    def ahead(self):
-        """A state, as the member writes it, of a head that no store holds."""
+    def ahead(self, events=1000):
+        """A state, as the member writes it, of a head that no store holds, so many events from now."""
         lines = self.state.read_text().splitlines()[:-1]
         seq, _ = self.head()
-        lines = ["head %d %s 2026-01-02T03:04:05.678901Z" % (seq + 1000, 32 * "ab") if line.startswith("head ") else line
+        lines = ["head %d %s 2026-01-02T03:04:05.678901Z" % (seq + events, 32 * "ab") if line.startswith("head ") else line
                  for line in lines]
         text = "\n".join(lines) + "\n"
         return text + "sha256 %s\n" % hashlib.sha256(text.encode()).hexdigest()
@@ -483,10 +483,15 @@ def test_attack_32_accepting_is_cut_short(scene):
 def test_attack_32_two_nodes_sign_one_trail(scene):
     """A member that has signed a newer head for the other node is no alarm."""
     stack = scene.stack
-    log = len(stack.log("member"))
+    log, first = len(stack.log("member")), scene.newest_signed()[0]
     stack.write_vault("often.json", checkpoint="10ms")  # the same member; this node is mostly the first
     other, listening = stack.begin_node("rp-2", vault="often.json")
     ports = listening()
+
+    def taken(port):
+        """What that node takes for signed: where the member has no line of it, it was a newer one."""
+        return stack.ask("GET", "/readyz?verbose", port=port)[2]["checkpoints"]["hsm-a"]["seq"]
+
     try:
         def turn():
             for port in (stack.port, ports["api"]):
@@ -494,7 +499,10 @@ def test_attack_32_two_nodes_sign_one_trail(scene):
                 status, _, _ = stack.request("POST", "/v1/releases", stack.release_body(instance, scene.keys[0]),
                                              instance["address"], port=port)
                 equal(status, 200)
-            return '"head-not-signed"' in stack.log("member")[log:]
+            seqs = [taken(port) for port in (stack.ops_port, ports["ops"])]
+            signed = [int(json.loads(line)["seq"]) for line in stack.log("member")[log:].splitlines()
+                      if '"checkpoint-signed"' in line]
+            return [seq for seq in seqs if seq > first and seq not in signed]
         wait_for("head that is behind the other node's", turn, 60)
         for port in (stack.ops_port, ports["ops"]):
             status, _, body = stack.ask("GET", "/readyz?verbose", port=port)
@@ -502,6 +510,28 @@ def test_attack_32_two_nodes_sign_one_trail(scene):
         assert "store-behind" not in stack.log("rp-2")
     finally:
         equal(stack.stop(other), 0)
+
+
+@on(Sqlite, Postgres)
+def test_attack_32_a_trail_that_has_grown_past_it_is_not_signed(scene):
+    """What the member has signed for another node is not there. Questions and denials are events too: once there were
+    enough of them the member would sign the next one, and the loss be forgotten."""
+    stack = scene.stack
+    scene.newest_signed()
+    before = scene.state.read_text()
+    scene.remember(scene.ahead(4))
+    ahead = scene.head()
+    stack.events(event="policy.loaded")
+    wait_for("node that is not ready", lambda: not scene.ready()[0])
+    while scene.engine.newest()[0] <= ahead[0]:
+        stack.events(event="policy.loaded")
+    failed = scene.metric('checkpoints_total{result="failed"}')
+    wait_for("three more rounds", lambda: scene.metric('checkpoints_total{result="failed"}') >= failed + 3)
+    equal(scene.head(), ahead)
+    assert not scene.ready()[0]
+    scene.remember(before)
+    wait_for("node that is ready again", lambda: scene.ready()[0])
+    stack.granted(stack.launch(), scene.keys[0])
 
 
 @on(Sqlite, Postgres)

@@ -85,6 +85,25 @@ static struct seen list(struct store *store, long long launched_after, enum ledg
 	return seen;
 }
 
+static bool count_row(void *context, const struct ledger_row *row)
+{
+	(void)row;
+	return ++*(unsigned *)context <= 2 * FLEET_PAGE;
+}
+
+/* Up to twice a page, in whatever order. */
+static unsigned list_any(struct store *store)
+{
+	const struct fleet fleet = { "web", 0 };
+	struct fleet_place place = { 0 };
+	struct reason reason;
+	unsigned n = 0;
+
+	while (!place.ended)
+		assert_int_equal(fleet_list(store, &fleet, LEDGER_NONE, &place, count_row, &n, &reason), OK);
+	return n;
+}
+
 static void every_instance_is_listed_once(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
@@ -97,6 +116,17 @@ static void every_instance_is_listed_once(void **state)
 	assert_int_equal(list(store, S0 - 599, LEDGER_NONE, 0).n, 2 * FLEET_PAGE + 1);
 	assert_int_equal(list(store, S0 + 3600, LEDGER_NONE, 0).n, 0);
 	assert_int_equal(list(store, 0, LEDGER_NONE, 5).n, 5); /* who has seen enough says so */
+}
+
+/* Whoever can write to the database cannot keep a walk from ending. */
+static void a_launch_that_is_no_time_holds_no_walk(void **state)
+{
+	struct scene *scene = *state;
+
+	fleet_make(scene->store, FLEET_PAGE + 1);
+	tamper(&scene->place, "UPDATE ledger SET launch_time = 9000000000000000000 WHERE launch_time >= "
+			      "(SELECT MAX(launch_time) - 1 FROM ledger)");
+	assert_int_equal(list_any(scene->store), FLEET_PAGE + 1);
 }
 
 /* ---- re-arming */
@@ -227,6 +257,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_instance_is_listed_once, begin, end),
+		cmocka_unit_test_setup_teardown(a_launch_that_is_no_time_holds_no_walk, begin, end),
 		cmocka_unit_test_setup_teardown(a_fleet_is_re_armed_once, begin, end),
 		cmocka_unit_test_setup_teardown(it_goes_on_where_it_was_cut_short, begin, end),
 		cmocka_unit_test_setup_teardown(a_re_arm_of_many_is_refused, begin, end),

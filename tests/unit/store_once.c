@@ -141,6 +141,37 @@ static void a_text_that_cannot_be_held_goes_alone(void **state)
 	store_close(store);
 }
 
+/* It is not any record's fault, so they are not tried one by one, each on a connection of its own. */
+static void a_full_database_is_not_tried_for_each_record(void **state)
+{
+	const struct place *place = *state;
+	struct store *store = place_open(place, STORE_SERVE);
+	struct asked asked[8];
+	struct record *batch[8];
+
+	if (place->database[0]) { /* SQLite's faults are store_faults.c's */
+		tamper(place, "CREATE SEQUENCE tried; CREATE FUNCTION no_room() RETURNS trigger AS $$ BEGIN "
+			      "PERFORM nextval('tried'); RAISE 'no room' USING ERRCODE = 'disk_full'; END $$ "
+			      "LANGUAGE plpgsql; CREATE TRIGGER no_room BEFORE INSERT ON event FOR EACH ROW "
+			      "EXECUTE FUNCTION no_room()");
+		for (unsigned i = 0; i < 8; i++) {
+			ask(&asked[i], 60 + i, 1);
+			batch[i] = asked_record(&asked[i]);
+		}
+		store_record(store, batch, 8);
+		for (unsigned i = 0; i < 8; i++) {
+			assert_int_equal(batch[i]->outcome, UNAVAILABLE);
+			asked_clear(&asked[i]);
+		}
+		assert_int_equal(ask_number(place, "SELECT last_value FROM tried"), 3);
+		tamper(place, "DROP TRIGGER no_room ON event");
+	}
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(release_at(store, 60 + i, 1, T0, NULL), OK);
+	chain_whole(store);
+	store_close(store);
+}
+
 /* ---- two handles, two threads */
 
 struct racer {
@@ -292,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_mixed_batch, begin, end),
 		cmocka_unit_test_setup_teardown(a_batch_has_a_limit, begin, end),
 		cmocka_unit_test_setup_teardown(a_text_that_cannot_be_held_goes_alone, begin, end),
+		cmocka_unit_test_setup_teardown(a_full_database_is_not_tried_for_each_record, begin, end),
 		cmocka_unit_test_setup_teardown(attack_26_two_handles_race, begin, end),
 		cmocka_unit_test_setup_teardown(attack_30_31_a_killed_process_loses_nothing, begin, end),
 		cmocka_unit_test(attack_29_every_field_is_framed),

@@ -38,13 +38,33 @@ static void uris(void **state)
 
 	expect_complaint("mysql://db/vouchsafe", STORE_SERVE, "sqlite:/path");
 	expect_complaint("postgresql://127.0.0.1:1/vouchsafe", STORE_SERVE, "refused");
-	expect_complaint("postgresql://127.0.0.1:1/vouchsafe?so=what", STORE_SERVE, "so");
+	expect_complaint(
+		"postgresql://127.0.0.1:1/vouchsafe?so=what", STORE_SERVE, "invalid URI query parameter");
 	expect_complaint("", STORE_SERVE, "sqlite:/path");
 	expect_complaint("sqlite:", STORE_SERVE, "names no file");
 	expect_complaint("sqlite:/tmp/", STORE_SERVE, "names no file");
 	snprintf(uri, sizeof(uri), "sqlite:%s/absent/t.db", place->folder);
 	expect_complaint(uri, STORE_SERVE, "make it: install -d");
 	expect_complaint(place->uri, STORE_READ, "`vouchsafe vault apply` make it");
+}
+
+/* What is wrong with a URI is said without the password that stands in it. */
+static void no_password_is_said(void **state)
+{
+	static const char *const uris[] = { "postgresql://u:sesame%zz@127.0.0.1:1/v",
+		"postgresql://u:sesame@[::1]x/v", "postgresql://u:sesame@[::1/v",
+		"postgresql://u@127.0.0.1:1/v?sesame", "postgresql://u@127.0.0.1:1/v?password=sesame%00",
+		"postgresql://u:sesame@127.0.0.1:1/v" };
+	struct complaint complaint;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+		complaint.text[0] = '\0';
+		assert_null(
+			store_open(&(struct store_settings){ .uri = uris[i], .node = "rp-1" }, &complaint));
+		assert_memory_equal(complaint.text, "store: ", 7);
+		assert_null(strstr(complaint.text, "sesame"));
+	}
 }
 
 static void a_second_node_is_refused(void **state)
@@ -269,6 +289,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(uris, begin, end),
+		cmocka_unit_test(no_password_is_said),
 		cmocka_unit_test_setup_teardown(a_second_node_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(a_command_makes_it_too, begin, end),
 		cmocka_unit_test_setup_teardown(settings_are_as_said, begin, end),

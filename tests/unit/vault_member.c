@@ -546,7 +546,11 @@ static void checkpoints_are_signed_and_verified(void **state)
 	member_start(NULL);
 	vault = client_ready();
 	must_seal(vault);
+	assert_int_equal(vault_last_head(vault, 0, &last, &reason), OK);
+	assert_int_equal(last.seq, 0);
 	assert_int_equal(vault_checkpoint(vault, 0, &signer, &head, &checkpoint, &last, &reason), OK);
+	assert_int_equal(vault_last_head(vault, 0, &last, &reason), OK);
+	assert_memory_equal(&last, &head, sizeof(last));
 	assert_string_equal(checkpoint.member, MEMBER);
 	assert_int_equal(checkpoint.head.seq, 1000);
 	assert_true(checkpoint.seals >= 1);
@@ -569,6 +573,7 @@ static void checkpoints_are_signed_and_verified(void **state)
 	await('d');
 	assert_int_equal(
 		vault_checkpoint(vault, 0, &signer, &head, &checkpoint, &last, &reason), UNAVAILABLE);
+	assert_int_equal(vault_last_head(vault, 0, &last, &reason), UNAVAILABLE);
 	vault_close(vault);
 	judged.seq = -1;
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 #include "verifier/encoding.h"
 
+#include <limits.h>
 #include <string.h>
 
 static struct bytes text_bytes(const char *text)
@@ -119,6 +120,16 @@ static void timestamps(void **state)
 		assert_false(timestamp_decode(bad[i], &microseconds));
 	timestamp_encode(1767323045678901, text);
 	assert_string_equal(text, "2026-01-02T03:04:05.678901Z");
+	timestamp_encode(253402300799999999, text);
+	assert_string_equal(text, "9999-12-31T23:59:59.999999Z");
+	timestamp_encode(253402300800000000, text);
+	assert_string_equal(text, "9999-12-31T23:59:59.999999Z");
+	timestamp_encode(LLONG_MAX, text);
+	assert_string_equal(text, "9999-12-31T23:59:59.999999Z");
+	timestamp_encode(-1, text);
+	assert_string_equal(text, "1970-01-01T00:00:00.000000Z");
+	timestamp_encode(LLONG_MIN, text);
+	assert_string_equal(text, "1970-01-01T00:00:00.000000Z");
 }
 
 static void durations(void **state)
