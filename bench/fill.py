@@ -2,11 +2,13 @@
 long ago, and the events' bytes are as long as wanted and mean nothing: `vouchsafe audit verify` would say so."""
 import sqlite3
 
+COLUMNS = "(one_time_hash, account, region, instance, role, rule, release, recipient, secrets, once_per_launch, launch_time," \
+    " granted_us, retry_until_us, acknowledged_us, collected)"
 # PostgreSQL: the same rows by generate_series
 PG_INSTANCE = "'i-' || lpad(to_hex((n * 2654435761) % 1152921504606846976), 17, '0')"
 PG_RELEASE = "lpad(to_hex((n * 2654435761) % 4294967296), 8, '0') || '-' || lpad(to_hex(n % 65536), 4, '0')" \
     " || '-7000-8000-' || lpad(to_hex(n), 12, '0')"
-PG_LEDGER = "INSERT INTO ledger SELECT sha256(n::text::bytea), '123456789012', 'us-east-1', {instance}, 'web-tier', 'web'," \
+PG_LEDGER = "INSERT INTO ledger " + COLUMNS + " SELECT sha256(n::text::bytea), '123456789012', 'us-east-1', {instance}, 'web-tier', 'web'," \
     " {release}, sha256(n::text::bytea), 'hsm-partition-pin:1,hsm-client-key:1,hsm-client-cert:1', 0, {then} / 1000000," \
     " {then} + n, {then} + n + 900000000, {then} + n + 1000000, 1 FROM generate_series(1, {rows}::bigint) AS n"
 PG_EVENT = "INSERT INTO event SELECT seq, bytes, sha256('\\x00'::bytea || bytes) FROM (SELECT {last} + n AS seq," \
@@ -21,7 +23,7 @@ NUMBERS = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM num
 INSTANCE = "printf('i-%017x', (n * 2654435761) % 1152921504606846976)"
 RELEASE = "printf('%08x-%04x-7000-8000-%012x', (n * 2654435761) % 4294967296, n % 65536, n)"
 
-LEDGER = "INSERT INTO ledger SELECT randomblob(32), '123456789012', 'us-east-1', " + INSTANCE + ", 'web-tier', 'web', " \
+LEDGER = "INSERT INTO ledger " + COLUMNS + " SELECT randomblob(32), '123456789012', 'us-east-1', " + INSTANCE + ", 'web-tier', 'web', " \
     + RELEASE + ", randomblob(32), 'hsm-partition-pin:1,hsm-client-key:1,hsm-client-cert:1', 0, ?1 / 1000000, ?1 + n," \
     " ?1 + n + 900000000, ?1 + n + 1000000, 1 FROM number"
 EVENT = "INSERT INTO event SELECT ?1 + n, CAST('{\"seq\":' || (?1 + n) || ',\"filler\":\"' || ?2 || '\"}' AS BLOB)," \

@@ -13,12 +13,6 @@
 	"secrets,"                                                                                           \
 	" once_per_launch, launch_time, granted_us, retry_until_us, acknowledged_us, collected)"
 #define VALUES_LEDGER " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, 1)"
-/* The same, as long as the rule is not full; whoever has a row is no first use and is not counted out. */
-#define SELECT_LIMITED                                                                                       \
-	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, 1"                            \
-	" WHERE EXISTS (SELECT 1 FROM ledger AS mine WHERE mine.one_time_hash = $1)"                         \
-	" OR (SELECT COUNT(*) FROM (SELECT 1 FROM ledger AS one WHERE one.rule = $6 AND one.granted_us > "   \
-	"$14 LIMIT $15) AS recent) < $15"
 #define OR_NOTHING " ON CONFLICT (one_time_hash) DO NOTHING"
 #define OR_REPLACE                                                                                           \
 	" ON CONFLICT (one_time_hash) DO UPDATE SET role = excluded.role, rule = excluded.rule,"             \
@@ -29,11 +23,10 @@
 #define OR_LATER_LAUNCH                                                                                      \
 	OR_REPLACE " WHERE ledger.once_per_launch = 1 AND excluded.launch_time > ledger.launch_time"
 
-static const char *const burn_texts[][2] = {
-	[BURN_ONCE] = { COLUMNS_LEDGER VALUES_LEDGER OR_NOTHING, COLUMNS_LEDGER SELECT_LIMITED OR_NOTHING },
-	[BURN_PER_LAUNCH] = { COLUMNS_LEDGER VALUES_LEDGER OR_LATER_LAUNCH,
-		COLUMNS_LEDGER SELECT_LIMITED OR_LATER_LAUNCH },
-	[BURN_REARMED] = { COLUMNS_LEDGER VALUES_LEDGER OR_REPLACE, NULL },
+static const char *const burn_texts[] = {
+	[BURN_ONCE] = COLUMNS_LEDGER VALUES_LEDGER OR_NOTHING,
+	[BURN_PER_LAUNCH] = COLUMNS_LEDGER VALUES_LEDGER OR_LATER_LAUNCH,
+	[BURN_REARMED] = COLUMNS_LEDGER VALUES_LEDGER OR_REPLACE,
 };
 
 /* *one: it changed exactly one row. */
@@ -50,8 +43,7 @@ static bool run_counted(struct query *query, bool *one)
 
 bool ledger_burn(struct store *store, const struct burn *burn, enum burn_how how, long long *affected)
 {
-	bool limited = how != BURN_REARMED && burn->most_per_hour > 0;
-	struct query *query = sql_query(store->sql, burn_texts[how][limited]);
+	struct query *query = sql_query(store->sql, burn_texts[how]);
 	char rule[NAME_SIZE];
 
 	*affected = 0;
@@ -69,11 +61,21 @@ bool ledger_burn(struct store *store, const struct burn *burn, enum burn_how how
 	query_integer(query, 11, burn->launch_time);
 	query_integer(query, 12, burn->now_us);
 	query_integer(query, 13, burn->retry_until_us);
-	if (limited) {
-		query_integer(query, 14, burn->now_us - HOUR_US);
-		query_integer(query, 15, burn->most_per_hour);
-	}
 	return query_later(query, affected);
+}
+
+bool ledger_rule_count(struct store *store, const char *rule, unsigned most, long long now_us, long long *n)
+{
+	struct query *query = sql_query(store->sql, "SELECT COUNT(*) FROM (SELECT 1 FROM ledger WHERE rule = "
+						    "$1 AND granted_us > $2 LIMIT $3) AS recent");
+
+	*n = 0;
+	query_text(query, 1, rule);
+	query_integer(query, 2, now_us - HOUR_US);
+	query_integer(query, 3, most);
+	if (query_step(query) == STEP_ROW)
+		*n = column_integer(query, 0);
+	return query_end(query);
 }
 
 /* ---- reading a row */
@@ -81,7 +83,7 @@ bool ledger_burn(struct store *store, const struct burn *burn, enum burn_how how
 #define SELECT_LEDGER                                                                                        \
 	"SELECT release, rule, secrets, account, region, instance, role, one_time_hash, recipient, "         \
 	"granted_us,"                                                                                        \
-	" retry_until_us, acknowledged_us, collected FROM ledger WHERE "
+	" retry_until_us, acknowledged_us, collected, once_per_launch, launch_time FROM ledger WHERE "
 
 static void entry_take(struct query *query, struct ledger_entry *entry)
 {
@@ -100,6 +102,8 @@ static void entry_take(struct query *query, struct ledger_entry *entry)
 	entry->acknowledged = !column_null(query, 11);
 	entry->acknowledged_us = column_integer(query, 11);
 	entry->collected = (unsigned)column_integer(query, 12);
+	entry->once_per_launch = column_integer(query, 13) == 1;
+	entry->launch_time = column_integer(query, 14);
 }
 
 static bool entry_read(struct query *query, struct ledger_entry *entry, bool *found)
@@ -240,15 +244,13 @@ bool rearm_spend_burned(struct store *store, const struct burn *burn, long long 
 {
 	struct query *query = sql_query(store->sql,
 		"UPDATE rearm SET spent_us = $2, spent_release = $3 WHERE id = (SELECT MIN(id) FROM rearm"
-		" WHERE one_time_hash = $1 AND spent_us IS NULL AND until_us > $2"
-		" AND (recipient IS NULL OR recipient = $4))"
+		" WHERE one_time_hash = $1 AND spent_us IS NULL AND until_us > $2)"
 		" AND EXISTS (SELECT 1 FROM ledger WHERE release = $3)");
 
 	*affected = 0;
 	query_bytes(query, 1, burn->one_time_hash, 32);
 	query_integer(query, 2, burn->now_us);
 	query_text(query, 3, burn->release_id);
-	query_bytes(query, 4, burn->recipient_sha256, 32);
 	return query_later(query, affected);
 }
 

@@ -12,7 +12,6 @@ struct burn {
 	const struct assertion *assertion;
 	const char *rule, *release_id, *secrets;
 	bool once_per_launch;
-	unsigned most_per_hour; /* first uses of its rule; 0: any number */
 	long long launch_time, now_us, retry_until_us;
 };
 
@@ -22,9 +21,12 @@ enum burn_how {
 	BURN_REARMED /* replaces whatever is there: an operator's re-arm has been spent for it */
 };
 
-/* Sent, not waited for: *affected is 1, once it is settled, where this has had the one use. It is 0 without a
- * row being there only where the rule is full. */
+/* Sent, not waited for: *affected is 1, once it is settled, where this has had the one use. */
 MUST_USE bool ledger_burn(struct store *, const struct burn *, enum burn_how, long long *affected);
+
+/* How many first uses a rule has had within the hour before now_us; `most` stands for that many or more. */
+MUST_USE bool ledger_rule_count(
+	struct store *, const char *rule, unsigned most, long long now_us, long long *n);
 
 /* A row as it stands. */
 struct ledger_entry {
@@ -32,8 +34,9 @@ struct ledger_entry {
 	char account[ACCOUNT_ID_SIZE], region[REGION_SIZE], instance[INSTANCE_ID_SIZE], role[ROLE_SIZE];
 	unsigned char one_time_hash[32], recipient_sha256[32];
 	long long granted_us, retry_until_us, acknowledged_us;
-	bool acknowledged;
+	bool acknowledged, once_per_launch;
 	unsigned collected;
+	long long launch_time;
 };
 
 MUST_USE bool ledger_of_instance(
@@ -58,8 +61,8 @@ enum { REARM_ACTOR_SIZE = 128, REARM_REASON_SIZE = 256, REARM_COMMENT_SIZE = 512
 /* Asks whether any re-arm is open; nothing waits yet. */
 struct query *rearm_ask_open(struct store *, long long now_us);
 MUST_USE bool rearm_any_open(struct query *asked, bool *open);
-/* An open re-arm that this key may use is spent for the release, once that stands in the ledger: it never
- * adds a second first use. Sent, not waited for: *affected is 1 then. */
+/* An open re-arm is spent for the release, whatever key it is meant for, once that stands in the ledger: it
+ * never adds a second first use. Sent, not waited for: *affected is 1 then. */
 MUST_USE bool rearm_spend_burned(struct store *, const struct burn *, long long *affected);
 /* `comment` names the re-arm that was spent for that release. */
 MUST_USE bool rearm_spent_by(struct store *, const unsigned char one_time_hash[32], const char *release_id,

@@ -21,6 +21,8 @@ struct item {
 	bool after_restore;
 	bool waived[2]; /* of first_use_checks: changed in the claims */
 	struct ledger_entry *entry; /* RECORD_ACKNOWLEDGE */
+	bool tried; /* what burns was sent: a first use was allowed, and the rule's pace left room */
+	struct pace *pace; /* of its rule, until what was tried is settled; NULL: none */
 	long long burned, spent, acknowledged; /* rows that were changed, once they are settled */
 };
 
@@ -29,7 +31,7 @@ struct item {
 
 /* Which versions it would hold. A secret that is not stored makes the record UNAVAILABLE, alone. */
 MUST_USE bool release_prepare(struct store *, struct item *);
-/* Sends what burns the one use, if a first use is allowed. */
+/* Sends what burns the one use; only where a first use is allowed. */
 MUST_USE bool release_burn(struct store *, struct item *);
 /* Once that is settled, and where any re-arm is open: sends what spends one for a release that has burned. */
 MUST_USE bool release_spend(struct store *, struct item *);

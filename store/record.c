@@ -13,10 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How many first uses a rule may still have within this hour. */
+struct pace {
+	const char *rule;
+	long long room, tried;
+};
+enum { PACE_WAVES = 8 };
+
 struct batch {
 	size_t n;
 	struct item *items; /* in the batch's order */
 	struct item **sorted; /* by ledger key */
+	size_t n_paces;
+	struct pace *paces; /* of the batch's rules; room for n */
 	bool stale; /* what it knew of the secrets did not hold: to be done again */
 };
 
@@ -134,6 +143,8 @@ static void item_reset(struct item *item)
 	item->n_secrets = 0;
 	item->hashed = false;
 	item->burned = item->spent = item->acknowledged = 0;
+	item->tried = false;
+	item->pace = NULL;
 }
 
 static bool item_prepare(struct store *store, struct item *item)
@@ -165,7 +176,7 @@ static bool item_burn(struct store *store, struct item *item)
 	if (record->kind == RECORD_ACKNOWLEDGE)
 		return !item->hashed ||
 		       ledger_acknowledge(store, record->release_id, record->now_us, &item->acknowledged);
-	return !is_release(item) || release_burn(store, item);
+	return true;
 }
 
 /* An open re-arm is rare: only where there is one does it cost a round trip of its own. */
@@ -301,6 +312,87 @@ static int items_compare(const void *a, const void *b)
 	return order != 0 ? order : (left->place > right->place) - (left->place < right->place);
 }
 
+/* ---- the pace of rules with a max_per_hour */
+
+/* Its rule's, counted under the write lock when first asked for. False: the store failed. */
+static bool pace_find(
+	struct store *store, struct batch *batch, const struct record *record, struct pace **pace)
+{
+	const char *rule = record->rule ? record->rule : "";
+	long long used;
+
+	for (*pace = batch->paces; *pace < batch->paces + batch->n_paces; ++*pace)
+		if (strcmp((*pace)->rule, rule) == 0)
+			return true;
+	if (!ledger_rule_count(store, rule, record->decision->max_per_hour, record->now_us, &used))
+		return false;
+	batch->n_paces++;
+	**pace = (struct pace){ .rule = rule, .room = record->decision->max_per_hour - used };
+	return true;
+}
+
+/* *room: it may be tried now. */
+static bool pace_take(struct store *store, struct batch *batch, struct item *item, bool *room)
+{
+	*room = true;
+	if (item->record->decision->max_per_hour == 0)
+		return true;
+	if (!pace_find(store, batch, item->record, &item->pace))
+		return false;
+	*room = item->pace->tried < item->pace->room;
+	item->pace->tried += *room;
+	return true;
+}
+
+/* What was tried is settled: did it leave room for what was not? */
+static bool paces_settle(struct batch *batch)
+{
+	bool room = false;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct item *item = &batch->items[i];
+
+		if (item->tried && item->pace) {
+			item->pace->room -= item->burned == 1;
+			item->pace = NULL;
+		}
+	}
+	for (size_t i = 0; i < batch->n_paces; i++) {
+		batch->paces[i].tried = 0;
+		room = room || batch->paces[i].room > 0;
+	}
+	return room;
+}
+
+/* All at once, as a rule; where a rule's room is less than what comes for it, so many at a time, since who
+ * has had his release already takes none. Who is left after some waves is held, and comes again. */
+static bool releases_burn(struct store *store, struct batch *batch)
+{
+	for (int wave = 0; wave < PACE_WAVES; wave++) {
+		bool left = false;
+
+		for (size_t i = 0; i < batch->n; i++) {
+			struct item *item = batch->sorted[i];
+			bool room;
+
+			if (!is_release(item) || item->tried || !item->record->decision->first_use_allowed)
+				continue;
+			if (!pace_take(store, batch, item, &room) || (room && !release_burn(store, item)))
+				return false;
+			left = left || !room;
+		}
+		if (!left)
+			return true;
+		if (!sql_settle(store->sql))
+			return false;
+		if (!paces_settle(batch))
+			return true;
+	}
+	return true;
+}
+
+/* ---- round trips */
+
 static long long earliest(const struct batch *batch)
 {
 	long long now_us = batch->items[0].record->now_us;
@@ -339,6 +431,7 @@ static bool batch_burn(struct store *store, struct batch *batch)
 	struct query *restored = restored_ask(store);
 	bool good = true;
 
+	batch->n_paces = 0;
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_prepare(store, &batch->items[i]);
 	good = good && acknowledging_prepare(store, batch);
@@ -347,6 +440,7 @@ static bool batch_burn(struct store *store, struct batch *batch)
 	qsort(batch->sorted, batch->n, sizeof(struct item *), items_compare);
 	for (size_t i = 0; i < batch->n && good; i++)
 		good = item_burn(store, batch->sorted[i]);
+	good = good && releases_burn(store, batch);
 	return good && shelf_check(store, asked, &batch->stale) && !batch->stale && sql_settle(store->sql) &&
 	       restored_take(store, restored) && rearms_spend(store, batch, open);
 }
@@ -418,11 +512,13 @@ static void batch_singly(struct store *store, struct batch *whole)
 {
 	struct batch *one = calloc(1, sizeof(*one));
 	struct item *sorted;
+	struct pace pace;
 
 	if (!one)
 		return;
 	one->n = 1;
 	one->sorted = &sorted;
+	one->paces = &pace;
 	for (size_t i = 0; i < whole->n; i++) {
 		one->items = &whole->items[i];
 		one->items->record->outcome = one->items->outcome;
@@ -441,6 +537,7 @@ static void batch_free(struct batch *batch)
 		free(batch->items[i].entry);
 	free(batch->items);
 	free(batch->sorted);
+	free(batch->paces);
 	free(batch);
 }
 
@@ -452,7 +549,8 @@ static struct batch *batch_new(struct record *const records[], size_t n)
 		return NULL;
 	batch->items = calloc(n, sizeof(*batch->items));
 	batch->sorted = calloc(n, sizeof(struct item *));
-	if (!batch->items || !batch->sorted) {
+	batch->paces = calloc(n, sizeof(*batch->paces));
+	if (!batch->items || !batch->sorted || !batch->paces) {
 		batch_free(batch);
 		return NULL;
 	}

@@ -119,6 +119,8 @@ bool release_prepare(struct store *store, struct item *item)
 {
 	const struct decision *decision = item->record->decision;
 
+	if (!release_id_make(item->record->now_us, item->release_id))
+		return sql_complain(store->sql, "no random bytes for a release id");
 	item->n_secrets = decision->n_secrets;
 	for (size_t i = 0; i < item->n_secrets; i++) {
 		item->secrets[i].version = 0;
@@ -236,7 +238,6 @@ static struct burn burn_of(const struct item *item, char secrets[LEDGER_SECRETS_
 		.release_id = item->release_id,
 		.secrets = secrets,
 		.once_per_launch = decision->once_per_launch,
-		.most_per_hour = record->rule ? decision->max_per_hour : 0,
 		.launch_time = record->claims ? (long long)record->claims->facts.launch_time : 0,
 		.now_us = record->now_us,
 		.retry_until_us = record->now_us + decision->retry_window * 1000 };
@@ -248,11 +249,8 @@ bool release_burn(struct store *store, struct item *item)
 	char secrets[LEDGER_SECRETS_SIZE];
 	struct burn burn;
 
-	if (!release_id_make(item->record->now_us, item->release_id))
-		return sql_complain(store->sql, "no random bytes for a release id");
-	if (!decision->first_use_allowed)
-		return true;
 	burn = burn_of(item, secrets);
+	item->tried = true;
 	return ledger_burn(
 		store, &burn, decision->once_per_launch ? BURN_PER_LAUNCH : BURN_ONCE, &item->burned);
 }
@@ -286,6 +284,17 @@ static bool release_rearmed(struct store *store, struct item *item, bool *spent)
 	return grant_make(store, item, false);
 }
 
+/* Would it have been a first use, had the rule's pace left room for it? */
+static bool is_held(const struct item *item, bool found, const struct ledger_entry *entry)
+{
+	const struct record *record = item->record;
+
+	if (item->tried || !record->decision->first_use_allowed)
+		return false;
+	return !found || (record->decision->once_per_launch && entry->once_per_launch && record->claims &&
+				 (long long)record->claims->facts.launch_time > entry->launch_time);
+}
+
 /* It was no first use, or is not allowed to be one: a repeat, a re-arm, or a refusal. */
 static bool release_again(struct store *store, struct item *item)
 {
@@ -295,7 +304,7 @@ static bool release_again(struct store *store, struct item *item)
 
 	if (!ledger_of_instance(store, item->one_time_hash, &entry, &found))
 		return false;
-	if (!found && record->decision->first_use_allowed && record->decision->max_per_hour > 0) {
+	if (is_held(item, found, &entry)) {
 		rule_hold(item);
 		return true;
 	}

@@ -541,6 +541,70 @@ static void beyond_its_pace_a_rule_holds(void **state)
 	assert_int_equal(alarms(store), 2);
 }
 
+/* Nine come at once, two of them for a release that they have: four more first uses are as many as five an
+ * hour allow, whatever order the keys have. */
+static void a_batch_that_meets_the_pace(void **state)
+{
+	enum { OLD = 2, ALL = 9, MOST = 5 };
+	struct store *store = ((struct scene *)*state)->store;
+	struct asked asked[ALL];
+	struct record *batch[ALL];
+	unsigned granted = 0, repeated = 0, held = 0;
+
+	assert_int_equal(release_at(store, 1, 1, T0, NULL), OK);
+	for (unsigned i = 0; i < ALL; i++) {
+		ask(&asked[i], i < OLD ? 1 : i, 1);
+		asked[i].decision.max_per_hour = MOST;
+		batch[i] = asked_record(&asked[i]);
+	}
+	store_record(store, batch, ALL);
+	for (unsigned i = 0; i < ALL; i++) {
+		bool good = batch[i]->outcome == OK;
+
+		granted += good && !grant_repeated(batch[i]->grant);
+		repeated += good && grant_repeated(batch[i]->grant);
+		held += batch[i]->outcome == UNAVAILABLE &&
+			strcmp(batch[i]->reason.code, REASON_RULE_HELD) == 0;
+		asked_clear(&asked[i]);
+	}
+	assert_int_equal(granted, MOST - 1);
+	assert_int_equal(repeated, OLD);
+	assert_int_equal(held, ALL - OLD - (MOST - 1));
+	assert_int_equal(alarms(store), 1);
+}
+
+/* A later launch is a first use, too: beyond the pace it is held, and no conflict. */
+static void a_later_launch_has_to_wait(void **state)
+{
+	struct store *store = ((struct scene *)*state)->store;
+	struct asked asked;
+
+	for (unsigned i = 0; i < 3; i++) {
+		ask(&asked, i == 1 ? 2 : 1, i);
+		asked.decision.once_per_launch = true;
+		asked.decision.max_per_hour = 2;
+		asked.claims->facts.launch_time += i;
+		assert_int_equal(record_asked(store, &asked), i < 2 ? OK : UNAVAILABLE);
+		if (i == 2)
+			assert_string_equal(asked.record.reason.code, REASON_RULE_HELD);
+		asked_clear(&asked);
+	}
+}
+
+/* Whoever is first spends it: it never adds a second release to that of another key. */
+static void a_rearm_for_one_key_is_spent_by_another(void **state)
+{
+	struct store *store = ((struct scene *)*state)->store;
+	const struct recipient meant = key_number(1);
+
+	assert_int_equal(rearm(store, 1, T0, meant.sha256), OK);
+	assert_int_equal(release_at(store, 1, 2, T0 + MINUTE, NULL), OK);
+	assert_int_equal(release_at(store, 1, 1, T0 + 2 * MINUTE, NULL), REFUSED);
+	assert_int_equal(rearm(store, 1, T0 + 3 * MINUTE, meant.sha256), OK);
+	assert_int_equal(release_at(store, 1, 3, T0 + 4 * MINUTE, NULL), REFUSED);
+	assert_int_equal(release_at(store, 1, 1, T0 + 5 * MINUTE, NULL), OK);
+}
+
 static void missing_secret_burns_nothing(void **state)
 {
 	struct store *store = ((struct scene *)*state)->store;
@@ -667,6 +731,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(acknowledging, begin, end),
 		cmocka_unit_test_setup_teardown(states, begin, end),
 		cmocka_unit_test_setup_teardown(beyond_its_pace_a_rule_holds, begin, end),
+		cmocka_unit_test_setup_teardown(a_batch_that_meets_the_pace, begin, end),
+		cmocka_unit_test_setup_teardown(a_later_launch_has_to_wait, begin, end),
+		cmocka_unit_test_setup_teardown(a_rearm_for_one_key_is_spent_by_another, begin, end),
 		cmocka_unit_test_setup_teardown(missing_secret_burns_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(the_node_key_is_never_released, begin, end),
 		cmocka_unit_test_setup_teardown(refusals_are_recorded_and_stay, begin, end),
