@@ -213,8 +213,8 @@ bool migrations_run(struct sql *sql, const struct migrating *migrating, struct c
 	for (version = from + 1; version <= NEWEST; version++)
 		if (!migration_commit(sql, migrating, version))
 			return complain(complaint,
-				"store: migration %lld failed (%s): make room or mend the permissions, "
-				"then start again",
+				"store: migration %lld failed (%s): make room, mend the permissions, or wait "
+				"for the node that is at it; then start again",
 				version, sql_error(sql));
 	return true;
 }
