@@ -40,9 +40,9 @@ LINK = $(CC) $(CFLAGS) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now
 # ---- what each program is made of; vault/ is two things (DESIGN.md section 1): the client side and the member
 FOLDERS := verifier aws policy store server agent cli
 $(foreach f,$(FOLDERS),$(eval $(f)_o := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(f)/*.c))))
-VAULT_CLIENT := answer checkpoint client client_checkpoint exchange file frame log node_key setup_accept setup_child setup_client
+VAULT_CLIENT := answer checkpoint client client_checkpoint exchange file frame log node_key setup_child setup_client
 vault_client_o := $(patsubst %,$(BUILD)/obj/vault/%.o,$(VAULT_CLIENT))
-vault_member_o := $(filter-out $(patsubst %,$(BUILD)/obj/vault/%.o,answer client client_checkpoint exchange node_key setup_accept setup_child setup_client),$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
+vault_member_o := $(filter-out $(patsubst %,$(BUILD)/obj/vault/%.o,answer client client_checkpoint exchange node_key setup_child setup_client),$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard vault/*.c)))
 server_config_o := $(patsubst %,$(BUILD)/obj/server/%.o,config configured configured_tls access_load client_trust)
 server_lib_o := $(filter-out $(BUILD)/obj/server/main.o,$(server_o))
 agent_lib_o := $(filter-out $(BUILD)/obj/agent/main.o,$(agent_o))
@@ -136,6 +136,8 @@ $(BUILD)/unit/$(1): $(BUILD)/obj/tests/unit/$(1).o $$(unit_$(firstword $(subst _
 	$$(Q)$$(LINK) -o $$@ $$^ $$(UNIT_LIBS)
 endef
 $(foreach u,$(UNIT),$(eval $(call unit,$(u))))
+# what `restore --accept` does is the command line's, and is tried beside the set-up that it goes with
+$(BUILD)/unit/vault_setup: $(BUILD)/obj/cli/accept.o
 unit: $(UNIT_BINARIES)
 .PHONY: unit
 

@@ -1,5 +1,6 @@
 /* `vouchsafe restore --accept`: an older database is the true one from now on, and the members are told. Must
  * never do that without a reason that stands in the trail. */
+#include "cli/accept.h"
 #include "cli/commands.h"
 #include "cli/installation.h"
 
@@ -34,7 +35,7 @@ int run_restore_accept(struct words words)
 	installation = installation_open(config, STORE_TOOL, &complaint);
 	done = installation && actor_take(installation, actor, &complaint) &&
 	       installation_setup(installation, program, &setup, &complaint) &&
-	       vault_restore_accept(&setup, reason, &complaint);
+	       restore_accept(&setup, reason, &complaint);
 	installation_close(installation);
 	if (!done)
 		return command_failed(&complaint);

@@ -1,9 +1,9 @@
 #ifndef STORE_ENVELOPES_H
 #define STORE_ENVELOPES_H
 /* Sealed secrets at rest, and what is pinned about the vault's members. Nothing here is plaintext. */
-#include "verifier/assertion.h"
+#include "verifier/signed_head.h"
 
-enum { MEMBERS_MAX = 8, KIND_SIZE = 16, KEY_ID_SIZE = 33, SECRET_BYTES_MAX = 64 * 1024, WRAP_MAX = 96 };
+enum { MEMBERS_MAX = 8, KIND_SIZE = 16, SECRET_BYTES_MAX = 64 * 1024, WRAP_MAX = 96 };
 
 /* The data key of one version, wrapped to one member's key-encryption key. */
 struct wrap {
@@ -85,5 +85,11 @@ MUST_USE enum outcome store_member_get(
 /* Inserts; REFUSED where that member is pinned already, or another vault's UUID is in the store. */
 MUST_USE enum outcome store_member_put(
 	struct store *, const struct member_pin *, const char *actor, struct reason *);
+
+/* The key pair that it signs checkpoints with; REFUSED (REASON_NOT_FOUND) where none is pinned. */
+MUST_USE enum outcome store_signer_get(struct store *, const char *member, struct signer *, struct reason *);
+/* Pins it, with an event. REFUSED where another key of that member is pinned already. */
+MUST_USE enum outcome store_signer_put(
+	struct store *, const struct signer *, const char *actor, struct reason *);
 
 #endif

@@ -2,6 +2,7 @@
  * tells of one. A restore is an event, and a row that names what is lost, so that a restore which was cut
  * short goes on where it was, and first uses of the lost time are known for what they are. */
 #include "store/heads.h"
+#include "store/envelopes.h"
 
 #include "store/inside.h"
 #include "verifier/encoding.h"

@@ -1,47 +1,14 @@
 #ifndef STORE_HEADS_H
 #define STORE_HEADS_H
 /* The trail's head as the vault's members have signed it, so that an older database is noticed when it is put
- * in the newer one's place: their public keys, their checkpoints, and what was lost when an operator accepted
+ * in the newer one's place: their checkpoints, and what was lost when an operator accepted
  * an older one. Nothing here believes a signature: whoever reads verifies (vault/checkpoint.h). */
-#include "store/envelopes.h"
-
-enum { SIGNER_KEY_BYTES = 91, SIGNATURE_BYTES = 64 }; /* P-256 */
-
-/* The key pair that a member signs checkpoints with: ECDSA on P-256. */
-struct signer {
-	char member[NAME_SIZE];
-	char key_id[KEY_ID_SIZE]; /* CKA_ID, hexadecimal */
-	unsigned char public_key[SIGNER_KEY_BYTES]; /* SubjectPublicKeyInfo, DER */
-};
-
-/* An event of the trail, and when it was newest; seq 0 and zeros before the first. */
-struct signed_head {
-	long long seq;
-	unsigned char hash[32];
-	long long time_us; /* microseconds since 1970 */
-};
-
-/* What a head may have at most: years up to 9999. */
-#define HEAD_SEQ_MAX 9223372036854775807LL
-#define HEAD_TIME_MAX 253402300799999999LL
-
-/* A head with a member's signature. */
-struct checkpoint {
-	char member[NAME_SIZE];
-	struct signed_head head;
-	long long seals; /* how often that member has sealed, by its own count */
-	unsigned char signature[SIGNATURE_BYTES]; /* r and s */
-};
+#include "verifier/signed_head.h"
 
 struct store;
 
 /* Each blocks, but for store_head_seen; OK, REFUSED (REASON_NOT_FOUND, REASON_CONFLICT) or UNAVAILABLE
  * (REASON_STORE). */
-
-MUST_USE enum outcome store_signer_get(struct store *, const char *member, struct signer *, struct reason *);
-/* Pins it, with an event. REFUSED where another key of that member is pinned already. */
-MUST_USE enum outcome store_signer_put(
-	struct store *, const struct signer *, const char *actor, struct reason *);
 
 /* The newest event that this handle knows to be committed, without asking the database: what was written,
  * acknowledged and replicated, and not merely seen. */

@@ -113,15 +113,20 @@ static bool answer_late(struct pg *pg)
 	return sql_failed(&pg->base, false, "no answer in time");
 }
 
+static bool state_in(const char *state, const char *const classes[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
+			return true;
+	return false;
+}
+
 /* Classes of SQLSTATE after which this connection goes on, since one statement's own values are at fault. */
 static bool state_is_passing(const char *state)
 {
 	static const char *const classes[] = { "22", "23", "54" };
 
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
-		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
-			return true;
-	return false;
+	return state_in(state, classes, sizeof(classes) / sizeof(classes[0]));
 }
 
 /* What says nothing about the statement: the server goes down or comes up, the session was evicted, the lock
@@ -130,10 +135,7 @@ static bool state_is_weather(const char *state)
 {
 	static const char *const classes[] = { "57", "25P03", "55P03", "40", "08", "53", "58" };
 
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
-		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
-			return true;
-	return false;
+	return state_in(state, classes, sizeof(classes) / sizeof(classes[0]));
 }
 
 /* The primary message alone: details may quote values. */

@@ -10,7 +10,7 @@
  *	time 2026-01-02T03:04:05.678901Z
  *	seals COUNT
  */
-#include "store/heads.h"
+#include "verifier/signed_head.h"
 
 enum { CHECKPOINT_TEXT_MAX = 320 };
 

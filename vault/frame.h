@@ -5,7 +5,7 @@
  * position, each behind its length in 4 bytes, all big-endian. Each request has one answer. Whoever asks may
  * send further requests before the first answer has come: they are served one by one, and answered in their
  * order (exchange.h). */
-#include "store/heads.h"
+#include "store/envelopes.h"
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
  * seals, and the heads that an operator has made it give up. One file for each member, NAME.head, written
  * whole and made durable before a signature leaves. Never taken for "nothing signed yet" unless there is no
  * file. */
-#include "store/heads.h"
+#include "verifier/signed_head.h"
 
 #include <sys/types.h>
 

@@ -4,7 +4,7 @@
  * --setup, spoken to over a socket pair), and keep in the store what it hands back. Blocks; says its
  * progress. The caller never holds a plaintext: a secret's value goes from its file descriptor straight to
  * the member process. */
-#include "store/heads.h"
+#include "store/envelopes.h"
 #include "vault/file.h"
 
 struct setup {
@@ -21,11 +21,6 @@ struct setup {
  * the IV mode by experiment, stores canary and node key. What is there already is checked and kept: safe to
  * run again. */
 MUST_USE bool vault_apply(const struct setup *, struct complaint *);
-
-/* An older database is the true one from now on: looks which members have signed what the store does not
- * hold, writes that down (store/heads.h), and has each of them take the store's head for its last. `reason`
- * stands in the trail. Safe to run again. False, too, where there is nothing to accept. */
-MUST_USE bool vault_restore_accept(const struct setup *, const char *reason, struct complaint *);
 
 /* Says one line for each member: token, key, canary. False: at least one is not in order. */
 MUST_USE bool vault_status(const struct setup *, struct complaint *);

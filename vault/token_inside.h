@@ -9,6 +9,8 @@
 
 #include <p11-kit/pkcs11.h>
 
+enum { KEY_ID_BYTES = (KEY_ID_SIZE - 1) / 2 };
+
 struct token {
 	CK_FUNCTION_LIST *p11;
 	CK_SLOT_ID slot;
@@ -31,6 +33,20 @@ struct token_session {
 /* Looks for the one object that fits the template; *n how many there are (counted up to 2). */
 CK_RV token_find_object(
 	struct token_session *, CK_ATTRIBUTE *, CK_ULONG attributes, CK_OBJECT_HANDLE *, CK_ULONG *n);
+
+/* A kind of key that a token keeps for us. */
+struct token_kind {
+	CK_OBJECT_CLASS class;
+	const char *called, *has_to_be; /* "key"; "an AES-256 key that was ..." */
+	bool (*is_ours)(
+		struct token_session *, CK_OBJECT_HANDLE); /* made in the token, and never to leave it */
+};
+/* The only one of that id and, where given, label. False: the complaint says what there is instead. */
+MUST_USE bool token_find_key(struct token_session *, const struct token_kind *, const char *key_id,
+	const char *label, CK_OBJECT_HANDLE *, struct complaint *);
+/* The id of the only one of that label; false where there is none that is ours. */
+MUST_USE bool token_find_id(
+	struct token_session *, const struct token_kind *, const char *label, char key_id[KEY_ID_SIZE]);
 
 /* "C_Login: CKR_PIN_INCORRECT" as a complaint's words; static storage or the thread's own. */
 const char *token_code(CK_RV);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { KEY_ID_BYTES = (KEY_ID_SIZE - 1) / 2, KEY_BYTES = 32 };
+enum { KEY_BYTES = 32 };
 
 CK_RV token_find_object(struct token_session *session, CK_ATTRIBUTE *template, CK_ULONG attributes,
 	CK_OBJECT_HANDLE *object, CK_ULONG *n)
@@ -46,30 +46,62 @@ static bool key_is_ours(struct token_session *session, CK_OBJECT_HANDLE key)
 	       token && private && local && sensitive && never && type == CKK_AES && length == KEY_BYTES;
 }
 
-bool token_key_choose(struct token_session *session, const char *key_id, struct complaint *complaint)
+bool token_find_key(struct token_session *session, const struct token_kind *kind, const char *key_id,
+	const char *label, CK_OBJECT_HANDLE *key, struct complaint *complaint)
 {
 	unsigned char id[KEY_ID_BYTES];
-	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) }, { CKA_ID, id, sizeof(id) } };
-	CK_OBJECT_HANDLE key = 0;
+	CK_OBJECT_CLASS class = kind->class;
+	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) }, { CKA_ID, id, sizeof(id) },
+		{ CKA_LABEL, (void *)label, label ? strlen(label) : 0 } };
 	CK_ULONG n = 0;
 	CK_RV rv;
 
-	if (session->key != 0 && strcmp(session->key_id, key_id) == 0)
-		return true;
 	if (!hex_decode(key_id, id, sizeof(id)))
 		return complain(complaint, "a key id is %d lower-case hexadecimal digits", KEY_ID_SIZE - 1);
-	rv = token_find_object(session, template, 2, &key, &n);
+	rv = token_find_object(session, template, label ? 3 : 2, key, &n);
 	if (rv != CKR_OK)
 		return complain(complaint, "the token does not look for its key: %s", token_code(rv));
 	if (n != 1)
-		return complain(complaint, "the token has %s key with the id %s",
-			n == 0 ? "no" : "more than one", key_id);
-	if (!key_is_ours(session, key))
-		return complain(complaint,
-			"the token's key %s is not an AES-256 key that was generated in it and can never "
-			"leave it",
-			key_id);
+		return complain(complaint, "the token has %s %s with the id %s",
+			n == 0 ? "no" : "more than one", kind->called, key_id);
+	return kind->is_ours(session, *key) ||
+	       complain(complaint, "the token's key %s is not %s", key_id, kind->has_to_be);
+}
+
+bool token_find_id(struct token_session *session, const struct token_kind *kind, const char *label,
+	char key_id[KEY_ID_SIZE])
+{
+	unsigned char id[KEY_ID_BYTES];
+	CK_OBJECT_CLASS class = kind->class;
+	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) },
+		{ CKA_LABEL, (void *)label, strlen(label) } };
+	CK_ATTRIBUTE wanted = { CKA_ID, id, sizeof(id) };
+	CK_OBJECT_HANDLE key = 0;
+	CK_ULONG n = 0;
+
+	if (token_find_object(session, template, 2, &key, &n) != CKR_OK || n != 1 ||
+		!kind->is_ours(session, key))
+		return false;
+	if (session->p11->C_GetAttributeValue(session->handle, key, &wanted, 1) != CKR_OK ||
+		wanted.ulValueLen != sizeof(id))
+		return false;
+	hex_encode((struct bytes){ id, sizeof(id) }, key_id);
+	return true;
+}
+
+static const struct token_kind key_kind = { .class = CKO_SECRET_KEY,
+	.called = "key",
+	.has_to_be = "an AES-256 key that was generated in it and can never leave it",
+	.is_ours = key_is_ours };
+
+bool token_key_choose(struct token_session *session, const char *key_id, struct complaint *complaint)
+{
+	CK_OBJECT_HANDLE key = 0;
+
+	if (session->key != 0 && strcmp(session->key_id, key_id) == 0)
+		return true;
+	if (!token_find_key(session, &key_kind, key_id, NULL, &key, complaint))
+		return false;
 	session->key = key;
 	memcpy(session->key_id, key_id, KEY_ID_SIZE);
 	return true;
@@ -77,23 +109,10 @@ bool token_key_choose(struct token_session *session, const char *key_id, struct 
 
 bool token_key_of_label(struct token_session *session, const char *label, char key_id[KEY_ID_SIZE])
 {
-	unsigned char id[KEY_ID_BYTES];
-	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) },
-		{ CKA_LABEL, (void *)label, strlen(label) } };
-	CK_ATTRIBUTE wanted = { CKA_ID, id, sizeof(id) };
 	struct complaint ignored;
-	CK_OBJECT_HANDLE key = 0;
-	CK_ULONG n = 0;
 
-	if (token_find_object(session, template, 2, &key, &n) != CKR_OK || n != 1 ||
-		!key_is_ours(session, key))
-		return false;
-	if (session->p11->C_GetAttributeValue(session->handle, key, &wanted, 1) != CKR_OK ||
-		wanted.ulValueLen != sizeof(id))
-		return false;
-	hex_encode((struct bytes){ id, sizeof(id) }, key_id);
-	return token_key_choose(session, key_id, &ignored);
+	return token_find_id(session, &key_kind, label, key_id) &&
+	       token_key_choose(session, key_id, &ignored);
 }
 
 bool token_key_generate(struct token_session *session, const char *label, char key_id[KEY_ID_SIZE],

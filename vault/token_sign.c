@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { KEY_ID_BYTES = (KEY_ID_SIZE - 1) / 2, POINT_BYTES = 65 };
+enum { POINT_BYTES = 65 };
 
 /* Object identifier prime256v1, DER; and what a SubjectPublicKeyInfo has before the point (RFC 5480). */
 static const unsigned char p256[] = { 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07 };
@@ -36,32 +36,20 @@ static bool signer_is_ours(struct token_session *session, CK_OBJECT_HANDLE key)
 	       token && private && local && sensitive && never && sign && type == CKK_EC;
 }
 
+static const struct token_kind signer_kind = { .class = CKO_PRIVATE_KEY,
+	.called = "key for checkpoints",
+	.has_to_be = "a key pair that was generated in it and can never leave it",
+	.is_ours = signer_is_ours };
+
 bool token_signer_choose(
 	struct token_session *session, const char *key_id, const char *label, struct complaint *complaint)
 {
-	unsigned char id[KEY_ID_BYTES];
-	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) }, { CKA_ID, id, sizeof(id) },
-		{ CKA_LABEL, (void *)label, strlen(label) } };
 	CK_OBJECT_HANDLE key = 0;
-	CK_ULONG n = 0;
-	CK_RV rv;
 
 	if (session->signer != 0 && strcmp(session->signer_id, key_id) == 0)
 		return true;
-	if (!hex_decode(key_id, id, sizeof(id)))
-		return complain(complaint, "a key id is %d lower-case hexadecimal digits", KEY_ID_SIZE - 1);
-	rv = token_find_object(session, template, 3, &key, &n);
-	if (rv != CKR_OK)
-		return complain(complaint, "the token does not look for its key: %s", token_code(rv));
-	if (n != 1)
-		return complain(complaint, "the token has %s key for checkpoints with the id %s",
-			n == 0 ? "no" : "more than one", key_id);
-	if (!signer_is_ours(session, key))
-		return complain(complaint,
-			"the token's key %s is not a key pair that was generated in it and can never leave "
-			"it",
-			key_id);
+	if (!token_find_key(session, &signer_kind, key_id, label, &key, complaint))
+		return false;
 	session->signer = key;
 	memcpy(session->signer_id, key_id, KEY_ID_SIZE);
 	return true;
@@ -69,23 +57,10 @@ bool token_signer_choose(
 
 bool token_signer_of_label(struct token_session *session, const char *label, char key_id[KEY_ID_SIZE])
 {
-	unsigned char id[KEY_ID_BYTES];
-	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) },
-		{ CKA_LABEL, (void *)label, strlen(label) } };
-	CK_ATTRIBUTE wanted = { CKA_ID, id, sizeof(id) };
 	struct complaint ignored;
-	CK_OBJECT_HANDLE key = 0;
-	CK_ULONG n = 0;
 
-	if (token_find_object(session, template, 2, &key, &n) != CKR_OK || n != 1 ||
-		!signer_is_ours(session, key))
-		return false;
-	if (session->p11->C_GetAttributeValue(session->handle, key, &wanted, 1) != CKR_OK ||
-		wanted.ulValueLen != sizeof(id))
-		return false;
-	hex_encode((struct bytes){ id, sizeof(id) }, key_id);
-	return token_signer_choose(session, key_id, label, &ignored);
+	return token_find_id(session, &signer_kind, label, key_id) &&
+	       token_signer_choose(session, key_id, label, &ignored);
 }
 
 bool token_signer_generate(struct token_session *session, const char *label, char key_id[KEY_ID_SIZE],

@@ -2,8 +2,8 @@
 #define VAULT_VAULT_H
 /* The server's side of the vault: knows the member processes by their sockets, loads no module, sees no
  * secret but the node key. Safe from many threads. */
+#include "store/envelopes.h"
 #include "store/grant.h"
-#include "store/heads.h"
 #include "vault/file.h"
 
 struct vault;

@@ -1,5 +1,7 @@
 /* vault_apply, vault_status and vault_secret_put with the real program, a real store and SoftHSM: from a
  * blank token, again, from every half-way state, and with everything that a person can get wrong. */
+#include "cli/accept.h"
+#include "store/heads.h"
 #include "store/store.h"
 #include "tests/unit/vault_fixture.h"
 #include "vault/frame.h"
@@ -276,7 +278,7 @@ static bool accepts(struct store *store, struct complaint *complaint)
 	const struct setup setup = setup_with(store);
 
 	*complaint = (struct complaint){ "" };
-	return vault_restore_accept(&setup, "disk lost", complaint);
+	return restore_accept(&setup, "disk lost", complaint);
 }
 
 static void must_accept(struct store *store)

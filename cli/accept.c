@@ -1,6 +1,9 @@
 /* `vouchsafe restore --accept`: an operator says that an older database is the true one. First everything is
  * looked at, then it is written down, and only then the members are told, so that a run which is cut short
  * leaves an event without effect and never an effect without an event. */
+#include "cli/accept.h"
+
+#include "store/heads.h"
 #include "vault/setup_child.h"
 #include "verifier/encoding.h"
 #include "verifier/reasons.h"
@@ -133,7 +136,7 @@ static bool write_down(
 	return true;
 }
 
-bool vault_restore_accept(const struct setup *setup, const char *reason, struct complaint *complaint)
+bool restore_accept(const struct setup *setup, const char *reason, struct complaint *complaint)
 {
 	struct accept accept = { .setup = setup };
 	struct signed_head head;
